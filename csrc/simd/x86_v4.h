@@ -1,0 +1,101 @@
+/* Vectors of 512 bits: x86-64-v4 (AVX-512 F, BW, CD, DQ, VL). See simd.h for the vocabulary. */
+#include <immintrin.h>
+
+#if MDL_DOUBLE
+#define VL 8
+typedef __m512d vec;
+typedef __m512i vint;
+typedef __mmask8 vmask;
+typedef __mmask8 vtail;
+
+INLINE vec v_load(const real *p) { return _mm512_loadu_pd(p); }
+INLINE void v_store(real *p, vec v) { _mm512_storeu_pd(p, v); }
+INLINE vtail v_tail(ptrdiff_t n) { return (vtail)((1u << n) - 1u); }
+INLINE vec v_load_tail(const real *p, vtail t) { return _mm512_maskz_loadu_pd(t, p); }
+INLINE void v_store_tail(real *p, vec v, vtail t) { _mm512_mask_storeu_pd(p, t, v); }
+INLINE vec v_set(real x) { return _mm512_set1_pd(x); }
+INLINE vec v_add(vec a, vec b) { return _mm512_add_pd(a, b); }
+INLINE vec v_sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
+INLINE vec v_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
+INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
+INLINE vec v_sqrt(vec a) { return _mm512_sqrt_pd(a); }
+INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
+INLINE vec v_fnma(vec a, vec b, vec c) { return _mm512_fnmadd_pd(a, b, c); }
+INLINE vec v_max(vec a, vec b) { return _mm512_max_pd(a, b); }
+INLINE vec v_min(vec a, vec b) { return _mm512_min_pd(a, b); }
+INLINE vmask v_lt(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
+INLINE vmask v_le(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
+INLINE vmask v_eq(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
+INLINE vmask v_isnan(vec a) { return _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q); }
+INLINE vec v_sel(vmask m, vec a, vec b) { return _mm512_mask_blend_pd(m, b, a); }
+INLINE vint v_bits(vec a) { return _mm512_castpd_si512(a); }
+INLINE vec v_from_bits(vint a) { return _mm512_castsi512_pd(a); }
+INLINE vint i_set(uint_r x) { return _mm512_set1_epi64((long long)x); }
+INLINE vint i_add(vint a, vint b) { return _mm512_add_epi64(a, b); }
+INLINE vint i_sub(vint a, vint b) { return _mm512_sub_epi64(a, b); }
+#define i_shl(a, k) _mm512_slli_epi64(a, k)
+#define i_shr(a, k) _mm512_srli_epi64(a, k)
+INLINE vmask i_eq(vint a, vint b) { return _mm512_cmpeq_epi64_mask(a, b); }
+INLINE vec v_zip_lo(vec a, vec b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0), b);
+}
+INLINE vec v_zip_hi(vec a, vec b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4), b);
+}
+
+#else /* float */
+#define VL 16
+typedef __m512 vec;
+typedef __m512i vint;
+typedef __mmask16 vmask;
+typedef __mmask16 vtail;
+
+INLINE vec v_load(const real *p) { return _mm512_loadu_ps(p); }
+INLINE void v_store(real *p, vec v) { _mm512_storeu_ps(p, v); }
+INLINE vtail v_tail(ptrdiff_t n) { return (vtail)((1u << n) - 1u); }
+INLINE vec v_load_tail(const real *p, vtail t) { return _mm512_maskz_loadu_ps(t, p); }
+INLINE void v_store_tail(real *p, vec v, vtail t) { _mm512_mask_storeu_ps(p, t, v); }
+INLINE vec v_set(real x) { return _mm512_set1_ps(x); }
+INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
+INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
+INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
+INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+INLINE vec v_sqrt(vec a) { return _mm512_sqrt_ps(a); }
+INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE vec v_fnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); }
+INLINE vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }
+INLINE vec v_min(vec a, vec b) { return _mm512_min_ps(a, b); }
+INLINE vmask v_lt(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+INLINE vmask v_le(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+INLINE vmask v_eq(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+INLINE vmask v_isnan(vec a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+INLINE vec v_sel(vmask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
+INLINE vint v_bits(vec a) { return _mm512_castps_si512(a); }
+INLINE vec v_from_bits(vint a) { return _mm512_castsi512_ps(a); }
+INLINE vint i_set(uint_r x) { return _mm512_set1_epi32((int)x); }
+INLINE vint i_add(vint a, vint b) { return _mm512_add_epi32(a, b); }
+INLINE vint i_sub(vint a, vint b) { return _mm512_sub_epi32(a, b); }
+#define i_shl(a, k) _mm512_slli_epi32(a, k)
+#define i_shr(a, k) _mm512_srli_epi32(a, k)
+INLINE vmask i_eq(vint a, vint b) { return _mm512_cmpeq_epi32_mask(a, b); }
+INLINE vec v_zip_lo(vec a, vec b)
+{
+    return _mm512_permutex2var_ps(
+        a, _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0), b);
+}
+INLINE vec v_zip_hi(vec a, vec b)
+{
+    return _mm512_permutex2var_ps(
+        a, _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8), b);
+}
+#endif
+
+INLINE vint i_and(vint a, vint b) { return _mm512_and_si512(a, b); }
+INLINE vint i_or(vint a, vint b) { return _mm512_or_si512(a, b); }
+INLINE vint i_xor(vint a, vint b) { return _mm512_xor_si512(a, b); }
+INLINE vmask m_and(vmask a, vmask b) { return (vmask)(a & b); }
+INLINE vmask m_or(vmask a, vmask b) { return (vmask)(a | b); }
+INLINE vmask m_not(vmask a) { return (vmask)~a; }
+INLINE int m_any(vmask a) { return a != 0; }

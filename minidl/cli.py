@@ -1,0 +1,243 @@
+"""The command ``minidl``: train, config.
+
+A user's mistake is one line on stderr and exit code 2; Ctrl-C keeps the parameters of the last finished
+step, prints the table and exits with 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from minidl.errors import DivergenceError, MinidlError, OptionError
+
+INTERRUPTED = 130
+BAD_INPUT = 2
+DIVERGED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except DivergenceError as error:
+        return _complain(error, DIVERGED)
+    except (MinidlError, OSError) as error:
+        return _complain(error, BAD_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0
+
+
+def _complain(error: Exception, code: int) -> int:
+    print(f"minidl: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="minidl", description="Multilayer perceptrons on CPUs.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_train(commands)
+    config = commands.add_parser("config", help="print version, instruction set, threads, compiler")
+    config.set_defaults(run=_config)
+    return parser
+
+
+def _add_train(commands) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a network and print how it went",
+        description="Train a multilayer perceptron on a data set or on your own table.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = train.add_argument
+    add(
+        "--data",
+        default="shapeset",
+        metavar="shapeset|spirals|digits|mnist|FILE.csv|FILE.npz",
+        help="data set or file",
+    )
+    add("--data-dir", metavar="DIR", help="where the four MNIST files are")
+    add("--target", metavar="COLUMN", help="name or index of the target column of a CSV file (last)")
+    add("--hidden", metavar="256,128", help="widths of the hidden layers (default: by data set)")
+    add("--activation", default="relu", help="of the hidden layers")
+    add("--init", default="auto", help="initializer of the weights")
+    add("--lr", type=float, default=0.1, help="learning rate")
+    add("--momentum", type=float, default=0.9, help="0 for plain SGD")
+    add("--epochs", type=int, help="passes over the training data (default: by data set)")
+    add("--batch-size", type=int, default=128)
+    add("--threads", type=int, help="most threads (default: what pays on this machine)")
+    add("--seed", type=int, default=0)
+    add("--dtype", default="float32", help="float32 or float64")
+    add("--save", metavar="PATH", help="write the trained network to this file")
+    train.set_defaults(run=_train)
+
+
+def _config(options) -> int:
+    from minidl.config import show_config
+
+    show_config()
+    return 0
+
+
+# Hidden layers and epochs that fit each data set in well under a minute.
+DEFAULTS = {
+    "shapeset": ("256,128", 10),
+    "spirals": ("64,64", 50),
+    "digits": ("64", 30),
+    "mnist": ("256,128", 10),
+}
+
+
+def _train(options) -> int:
+    import minidl
+    from minidl.data import float_dtype
+
+    dtype = float_dtype(options.dtype).name
+    minidl.set_num_threads(options.threads)
+    hidden_text, epochs = DEFAULTS.get(options.data, ("64", 50))
+    hidden = _widths(options.hidden if options.hidden is not None else hidden_text)
+    epochs = options.epochs if options.epochs is not None else epochs
+    optimizer = minidl.SGD(lr=options.lr, momentum=options.momentum)
+    if options.save is not None and not Path(options.save).resolve().parent.is_dir():
+        raise OptionError(f"--save {options.save}: the folder does not exist.")
+
+    started = time.perf_counter()
+    train, test, n_classes = _load(options, dtype)
+    n_outputs = n_classes or (train[1].shape[1] if train[1].ndim == 2 else 1)
+    loss = "cross_entropy" if n_classes else "mse"
+    sizes = [train[0].shape[1], *hidden, n_outputs]
+    net = minidl.MLP(sizes, options.activation, init=options.init, seed=options.seed, dtype=dtype)
+    print(
+        f"{options.data}: {len(train[0])} rows to train on, {len(test[0])} to test, "
+        f"{sizes[0]} features ({time.perf_counter() - started:.1f} s)\n"
+        f"network {'-'.join(map(str, sizes))}, {options.activation}, "
+        f"{net.params.count:,} parameters, {dtype}",
+        flush=True,
+    )
+    code = 0
+    started = time.perf_counter()
+    try:
+        with _stop_on_signal():
+            net.fit(
+                *train,
+                loss=loss,
+                optimizer=optimizer,
+                epochs=epochs,
+                batch_size=options.batch_size,
+                validation_data=test,
+                verbose=1,
+            )
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        print(f"interrupted after {net.training.steps} steps; parameters of the last finished step kept")
+    seconds = time.perf_counter() - started
+    if options.save is not None:
+        net.save(options.save)
+    _report(net, test, loss, options.batch_size, seconds)
+    if options.save is not None:
+        print(f"saved to {options.save}")
+    return code
+
+
+def _widths(text: str) -> list[int]:
+    """Parse "256,128"; an empty text means no hidden layer."""
+    try:
+        widths = [int(part) for part in text.split(",") if part.strip()]
+        if any(width < 1 for width in widths):
+            raise ValueError
+    except ValueError:
+        raise OptionError(f"--hidden {text!r}: expected widths such as 256,128.") from None
+    return widths
+
+
+def _load(options, dtype: str):
+    """Return (X, y) to train on, (X, y) to test on, and the number of classes (0 for regression)."""
+    from minidl import datasets
+    from minidl.data import split_validation
+    from minidl.errors import unknown_name
+    from minidl.init.streams import Stream
+    from minidl.tables import load_table
+
+    name = options.data
+    suffix = Path(name).suffix.lower()
+    if options.target is not None and suffix != ".csv":
+        raise OptionError(f"--target {options.target}: only a CSV file has columns to choose from.")
+    if options.data_dir is not None and name != "mnist":
+        raise OptionError(f"--data-dir {options.data_dir}: only --data mnist reads a folder.")
+    if name == "mnist":
+        train, test = datasets.mnist(options.data_dir, dtype=dtype)
+        return train, test, 10
+    if name == "shapeset":
+        X, y = datasets.shapeset(24000, seed=options.seed, dtype=dtype)
+        return (X[:20000], y[:20000]), (X[20000:], y[20000:]), 9
+    if name == "spirals":
+        X, y = datasets.spirals(3000, seed=options.seed, dtype=dtype)
+    elif name == "digits":
+        X, y = datasets.digits(dtype=dtype)
+    elif suffix in (".csv", ".npz"):
+        table = load_table(name, target=options.target, dtype=dtype)
+        X, y = table.X, table.y
+        if table.kind == "regression":
+            return *_split(X, y, Stream, split_validation, options.seed), 0
+    else:
+        raise unknown_name("--data", name, (*DEFAULTS, "FILE.csv", "FILE.npz"))
+    return *_split(X, y, Stream, split_validation, options.seed), int(y.max()) + 1
+
+
+def _split(X, y, stream, split_validation, seed: int):
+    """Hold out a fifth of the rows for the test, chosen by the seed."""
+    kept, held_out = split_validation(len(X), 0.2, stream(seed, "test split").permutation(len(X)))
+    return (X[kept], y[kept]), (X[held_out], y[held_out])
+
+
+class _stop_on_signal:  # noqa: N801 - reads as a statement
+    """Turn SIGTERM into KeyboardInterrupt, so that a stopped job also keeps its parameters."""
+
+    def __enter__(self):
+        try:
+            self.before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        except ValueError:  # not in the main thread
+            self.before = None
+
+    def __exit__(self, *_):
+        if self.before is not None:
+            signal.signal(signal.SIGTERM, self.before)
+
+
+def _report(net, test, loss: str, batch_size: int, seconds: float) -> None:
+    """Print the table at the end."""
+    from minidl import kernels
+
+    scores = net.evaluate(*test, loss=loss)
+    steps = net.training.steps
+    # the time of validation is not training time
+    trained = sum(row["seconds"] for row in net.history.rows) or seconds
+    finished = sum(row["steps"] for row in net.history.rows) or steps
+    program = net.program
+    rows = [("test loss", f"{scores['loss']:.4f}")]
+    if "accuracy" in scores:
+        rows.append(("test accuracy", f"{scores['accuracy']:.4f}"))
+    rows += [
+        ("seconds", f"{seconds:.2f}"),
+        ("steps", f"{steps}"),
+        ("steps per second", f"{finished / trained:.0f}" if trained else "-"),
+        ("GFLOP/s", f"{finished * program.flops() / trained / 1e9:.1f}" if trained else "-"),
+        ("threads", f"{program.n_threads or 1}"),
+        ("ISA", kernels.isa()),
+    ]
+    print()
+    for name, value in rows:
+        print(f"{name:<17} {value}")

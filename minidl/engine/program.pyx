@@ -1,0 +1,476 @@
+"""Binds a program to memory and runs many steps of it without the GIL.
+
+Every thread of the team walks the whole list of ops and computes its own slice of each; a barrier stands
+only where one op reads what other threads wrote. With one thread no OpenMP call is made. Between two
+steps the clock is read, and after the time slice the run returns to Python, where signals and progress
+bars are served. Nothing in here does arithmetic on tensors: that is minidl/kernels and csrc/leaf.
+
+A step that would leave a number that is not finite does not update the parameters:
+
+* the loss is summed, in row order in float64, before the update; if it is not finite, the run stops;
+* every block of the weight gradient is tested after it is computed; if one is not finite, likewise;
+* an update that would overflow keeps the old value of that element, and the run stops after it.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport parallel, threadid
+from libc.math cimport isfinite
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+
+from minidl.engine.execute cimport assign_run
+from minidl.engine.plan cimport (
+    C_BAD_GRADIENT, C_BAD_LOSS, C_BAD_UPDATE, C_FINISHED, C_INTERRUPTED, C_TIME_SLICE, CACHE_LINE,
+    CLOCK_FLOPS, BoundOp, Plan, Step, mdl_seconds, mdl_team_size, mdl_wait,
+)
+from minidl.kernels._leaf cimport Matrix, leaves, matrix
+from minidl.kernels.activation cimport ActivationCall, activation_call
+from minidl.kernels.matmul cimport scratch_bytes
+
+import numpy as np
+
+from minidl.engine.params import aligned_zeros
+from minidl.kernels import threads
+from minidl.kernels._leaf import loss_names
+
+# Why a run ended: the values of C_FINISHED ... in plan.pxd.
+FINISHED, TIME_SLICE, BAD_LOSS, BAD_GRADIENT, BAD_UPDATE, INTERRUPTED = range(6)
+
+
+# --- the loop over steps --------------------------------------------------------------------------
+
+cdef double sum_weights(Plan *plan, const int64_t *index, ptrdiff_t first,
+                        ptrdiff_t rows) noexcept nogil:
+    """Sum of the sample weights of a batch, in row order in float64."""
+    cdef ptrdiff_t r, i
+    cdef double total = 0.0
+    for r in range(rows):
+        i = index[r] if index != NULL else first + r
+        if plan.leaf.item_size == 8:
+            total += (<double *> plan.weight)[i]
+        else:
+            total += (<float *> plan.weight)[i]
+    return total
+
+
+cdef int any_flag(Plan *plan, ptrdiff_t n_threads, int bit) noexcept nogil:
+    cdef ptrdiff_t t
+    for t in range(n_threads):
+        if plan.flags[t * (CACHE_LINE // sizeof(int))] & bit:
+            return 1
+    return 0
+
+
+cdef int meet(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads, ptrdiff_t *meetings,
+              int signal) noexcept nogil:
+    """A barrier at which every thread learns what thread 0 wants: the same for all of them.
+
+    Two slots, because a fast thread may reach the next barrier while a slow one still reads this slot.
+    """
+    if n_threads == 1:
+        return signal
+    cdef int slot = meetings[0] & 1
+    meetings[0] += 1
+    if thread == 0:
+        plan.signal[slot] = signal
+    mdl_wait(&plan.barrier, <int> n_threads)
+    return plan.signal[slot]
+
+
+cdef void run_steps(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
+    """All steps of a run, as one thread of the team sees them."""
+    cdef ptrdiff_t s, o, meetings = 0, done = plan.start
+    cdef int signal = 0, status = C_FINISHED
+    cdef bint recorded
+    cdef double total
+    cdef Step step
+    cdef BoundOp *op
+    s = plan.start
+    while s < plan.stop and status == C_FINISHED:
+        step.first_row = s * plan.batch
+        step.rows = min(plan.batch, plan.n_rows - step.first_row)
+        step.index = plan.index + step.first_row if plan.index != NULL else NULL
+        step.lr = plan.lr[s] if plan.lr != NULL else 0.0
+        step.first_update = plan.no_velocity_yet and s == plan.start
+        total = <double> step.rows if plan.weight == NULL else sum_weights(
+            plan, step.index, step.first_row, step.rows)
+        step.scale = 1.0 / total if total > 0.0 else 0.0
+        if thread == 0 and plan.weights != NULL:
+            plan.weights[s] = total
+
+        recorded = False
+        for o in range(plan.n_ops):
+            op = &plan.ops[o]
+            if plan.long_steps and thread == 0 and signal == 0 and mdl_seconds() > plan.poll_at:
+                signal = poll_signals(plan)
+            if op.barrier:
+                signal = meet(plan, thread, n_threads, &meetings, signal)
+            if signal != 0 and (op.barrier or n_threads == 1) and status == C_FINISHED:
+                status = C_INTERRUPTED  # nothing has been updated in this step
+                break
+            if op.updates:  # the losses are complete, and nothing has been updated
+                record_loss(plan, s, thread, step.rows, &total)
+                recorded = True
+                if plan.check_finite and not isfinite(total):
+                    status = C_BAD_LOSS
+                    break
+                if plan.check_finite and any_flag(plan, n_threads, 1):
+                    status = C_BAD_GRADIENT
+                    break
+            op.run(op, plan, &step, thread, n_threads)
+
+        if status == C_INTERRUPTED:
+            break
+        if thread == 0 and status == C_FINISHED and signal == 0 and (
+                plan.long_steps or (s & 15) == 15) and mdl_seconds() > plan.slice_end:
+            signal = C_TIME_SLICE
+        # the end of the step: everything is written, everybody knows how it went
+        signal = meet(plan, thread, n_threads, &meetings, signal)
+        if not recorded and plan.row_loss != NULL:
+            record_loss(plan, s, thread, step.rows, &total)
+            meet(plan, thread, n_threads, &meetings, 0)  # the next step overwrites the losses
+        if status == C_FINISHED and plan.check_finite and any_flag(plan, n_threads, 2):
+            status = C_BAD_UPDATE
+        if status == C_FINISHED or status == C_BAD_UPDATE:
+            done = s + 1
+        if status == C_FINISHED and signal != 0:
+            status = signal
+        s += 1
+    if thread == 0:
+        plan.steps_done = done
+        plan.status = status
+
+
+cdef void record_loss(Plan *plan, ptrdiff_t s, ptrdiff_t thread, ptrdiff_t rows,
+                      double *total) noexcept nogil:
+    """Sum the losses of the batch in row order; thread 0 writes the results of the step."""
+    total[0] = sum_rows(plan.row_loss, rows)
+    if thread == 0:
+        plan.losses[s] = total[0]
+        plan.hits[s] = sum_rows(plan.row_hit, rows)
+
+
+cdef double sum_rows(const double *x, ptrdiff_t rows) noexcept nogil:
+    cdef ptrdiff_t r
+    cdef double total = 0.0
+    for r in range(rows):
+        total += x[r]
+    return total
+
+
+cdef int poll_signals(Plan *plan) noexcept nogil:
+    """Look for signals from inside a long step; an exception is kept for after the run."""
+    plan.poll_at = mdl_seconds() + 0.05
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            (<BoundProgram> plan.owner).pending = error
+            return C_INTERRUPTED
+    return 0
+
+
+cdef class BoundProgram:
+    """A program bound to memory: ready to run.
+
+    Parameters
+    ----------
+    program : Program
+    params, grads, velocity : ndarray or None
+        The flat vectors; None where the program has no such operand.
+    """
+
+    cdef readonly object program
+    cdef readonly dict arenas
+    cdef readonly dict work_views
+    cdef Plan plan
+    cdef object pending
+    cdef object lent
+    cdef object _scratch
+    cdef object _flags
+    cdef dict lent_by_name
+    cdef bint running
+    cdef double flops_per_row
+
+    def __cinit__(self):
+        self.plan.ops = NULL
+
+    def __dealloc__(self):
+        free(self.plan.ops)
+
+    def __init__(self, program, params, grads=None, velocity=None):
+        self.program = program
+        self.arenas = {
+            "param": params,
+            "grad": grads,
+            "state": velocity,
+            "work": aligned_zeros(max(program.work_size, 1), program.dtype),
+        }
+        cdef bint is_double = program.dtype == "float64"
+        cdef Plan *plan = &self.plan
+        plan.leaf = leaves(is_double)
+        plan.batch = program.batch
+        plan.n_ops = len(program.ops)
+        plan.ops = <BoundOp *> calloc(max(plan.n_ops, 1), sizeof(BoundOp))
+        if plan.ops == NULL:
+            raise MemoryError("no memory for the program")
+        plan.owner = <void *> self
+        self.flops_per_row = program.flops() / program.batch
+        plan.long_steps = program.flops() > CLOCK_FLOPS
+        plan.row_loss = NULL
+        self.lent_by_name = {}
+        self._scratch = None
+        for position, op in enumerate(program.ops):
+            self._bind_op(&plan.ops[position], position, op)
+
+    cdef _bind_op(self, BoundOp *bound, Py_ssize_t position, op):
+        """Turn names into pointers."""
+        cdef Plan *plan = &self.plan
+        cdef ActivationCall call
+        cdef Py_ssize_t i
+        bound.leaf = plan.leaf
+        bound.barrier = self.program.barrier_before(position)
+        bound.updates = op.kind.name == "SGD"
+        assign_run(bound, op.kind.name)
+        for i, name in enumerate(op.kind.operands):
+            buffer = op.operands.get(name)
+            if buffer is None:
+                continue
+            if buffer.arena == "bound":
+                bound.bound[i] = op.kind.name != "GATHER"
+                self.lent_by_name.setdefault(buffer.name, []).append((position, i))
+            else:
+                bound.p[i] = self._address(buffer)
+                bound.stride[i] = buffer.stride * np.dtype(buffer.dtype).itemsize
+        attributes = op.attributes
+        bound.k = attributes.get("fan_in", 0)
+        bound.n = attributes.get("fan_out", op.operands[op.kind.operands[0]].cols)
+        activation = attributes.get("activation")
+        if activation is not None:
+            call = activation_call(activation)
+            for i in range(4):
+                bound.param[i] = call.param[i]
+            if op.kind.name == "DENSE" and activation.name == "identity":
+                bound.forward = NULL
+            else:
+                bound.forward = plan.leaf.act_forward[call.code]
+            if activation.name != "identity":
+                bound.backward = plan.leaf.act_backward[call.code]
+        if op.kind.name == "GATHER":
+            buffer = op.operands["y"]
+            bound.bytes = buffer.cols * np.dtype(buffer.dtype).itemsize
+        if op.kind.name == "LOSS":
+            bound.loss = plan.leaf.loss[<int> loss_names().index(attributes["loss"])]
+            for i, value in enumerate(attributes["params"]):
+                bound.param[i] = value
+            plan.row_loss = <double *> self._address(op.operands["row_loss"])
+            plan.row_hit = <double *> self._address(op.operands["row_hit"])
+        if op.kind.name == "SGD":
+            bound.n = self.program.layout.size
+
+    cdef char *_address(self, buffer) except NULL:
+        arena = self.arenas[buffer.arena]
+        if arena is None:
+            raise ValueError(f"program needs the {buffer.arena} arena for {buffer.name}")
+        cdef Matrix view = matrix(arena)
+        return view.data + <ptrdiff_t> buffer.offset * view.item_size
+
+    def view(self, name):
+        """The array behind a buffer of the program, for study and tests: rows of the last batch."""
+        buffer = self.program.buffers[name]
+        arena = self.arenas[buffer.arena]
+        itemsize = np.dtype(buffer.dtype).itemsize
+        rows = self.program.batch if buffer.rows is None else buffer.rows
+        start = buffer.offset * arena.itemsize
+        block = arena.view(np.uint8)[start : start + rows * buffer.stride * itemsize]
+        return block.view(buffer.dtype).reshape(rows, buffer.stride)[:, : buffer.cols]
+
+    def lend(self, arrays):
+        """Lend arrays for the bound buffers: name -> ndarray with unit column stride.
+
+        The arrays must stay unchanged in place until others are lent; "weights" may also be lent for
+        programs that read no weight operand but average with weights.
+        """
+        cdef ptrdiff_t address, stride
+        for name, places in self.lent_by_name.items():
+            array = arrays[name]
+            address = array.ctypes.data
+            stride = array.strides[0]
+            for position, operand in places:
+                self.plan.ops[<ptrdiff_t> position].p[<int> operand] = <char *> address
+                self.plan.ops[<ptrdiff_t> position].stride[<int> operand] = stride
+        weight = arrays.get("weight")
+        address = 0 if weight is None else weight.ctypes.data
+        self.plan.weight = <char *> address
+        self.lent = dict(arrays)
+
+    @property
+    def batch(self):
+        """Rows of one step: at most those the program was written for."""
+        return self.plan.batch
+
+    @batch.setter
+    def batch(self, Py_ssize_t rows):
+        if not 1 <= rows <= self.program.batch:
+            raise ValueError(f"batch {rows}: the program has room for 1 to {self.program.batch} rows")
+        self.plan.batch = rows
+
+    @property
+    def steps_done(self):
+        """The first step that the last run did not complete."""
+        return self.plan.steps_done
+
+    def is_current(self):
+        """True if the instruction set level of the kernels is still the one this was bound for."""
+        return self.plan.leaf == leaves(self.plan.leaf.item_size == 8)
+
+    def threads_for(self, rows, n_threads=None):
+        """The team that a run with steps of so many rows would use."""
+        if n_threads is not None:
+            return threads.explicit_team(n_threads)
+        return threads.team(self.flops_per_row * rows)
+
+    def run(self, Py_ssize_t n_rows, Py_ssize_t start, Py_ssize_t stop, results, index=None, lr=None,
+            sgd=None, bint no_velocity_yet=False, n_threads=None, double seconds=0.05):
+        """Run steps start..stop-1 of a pass over n_rows rows, at most for about so many seconds.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows of the pass; step s takes rows s*batch .. (s+1)*batch - 1, the last step what is left.
+        start, stop : int
+        results : ndarray of float64, shape (3, n_steps), or None
+            Receives sum of w*loss, sum of hits, and sum of w of each step.
+        index : ndarray of int64, shape (n_rows,), optional
+            Order of the rows, for programs that gather.
+        lr : ndarray of float64, shape (n_steps,), optional
+        sgd : minidl.optim.SGD, optional
+        no_velocity_yet : bool
+            The first of these steps is the first ever with this velocity.
+        n_threads : int, optional
+        seconds : float
+            Time slice.
+
+        Returns
+        -------
+        done : int
+            The first step that was not completed.
+        status : int
+            FINISHED, TIME_SLICE, BAD_LOSS, BAD_GRADIENT, BAD_UPDATE.
+
+        Raises
+        ------
+        RuntimeError
+            If another thread is running this program: a bound program has one set of buffers.
+        BaseException
+            What a signal handler raised (KeyboardInterrupt); parameters are those of the last
+            completed step.
+        """
+        if self.running:
+            raise RuntimeError("this program is already running in another thread")
+        cdef Plan *plan = &self.plan
+        cdef int64_t[::1] index_view
+        cdef double[::1] lr_view
+        cdef double[:, ::1] result_view
+        cdef int team = self.threads_for(min(n_rows, plan.batch), n_threads)
+        plan.n_rows = n_rows
+        plan.start = start
+        plan.stop = stop
+        plan.index = NULL
+        plan.lr = NULL
+        if index is not None:
+            index_view = index
+            plan.index = &index_view[0]
+        if lr is not None:
+            lr_view = lr
+            plan.lr = &lr_view[0]
+        if sgd is not None:
+            plan.sgd.momentum = sgd.momentum
+            plan.sgd.dampening = sgd.dampening
+            plan.sgd.weight_decay = sgd.weight_decay
+            plan.sgd.nesterov = sgd.nesterov
+        plan.no_velocity_yet = no_velocity_yet
+        plan.check_finite = self.program.purpose == "train"
+        plan.losses = plan.hits = plan.weights = NULL
+        if results is not None:
+            result_view = results
+            plan.losses = &result_view[0, 0]
+            plan.hits = &result_view[1, 0]
+            plan.weights = &result_view[2, 0]
+        elif plan.row_loss != NULL:
+            raise ValueError("a program with a loss needs an array for its results")
+        plan.steps_done = start
+        self.program.n_threads = team
+        self._prepare_team(team)
+        cdef double now = mdl_seconds()
+        plan.slice_end = now + seconds
+        plan.poll_at = now + 0.05
+        self.running = True
+        self.pending = None
+        try:
+            with nogil:
+                if team == 1:
+                    run_steps(plan, 0, 1)
+                else:
+                    with parallel(num_threads=team):
+                        run_steps(plan, threadid(), mdl_team_size())
+        finally:
+            self.running = False
+        if self.pending is not None:
+            error, self.pending = self.pending, None
+            raise error
+        return plan.steps_done, plan.status
+
+    def first_bad_op(self, Py_ssize_t n_rows, Py_ssize_t step_number, index=None):
+        """Run one step op by op, without the update, and return the first op with a bad result.
+
+        Returns
+        -------
+        Op or None
+            The first op that wrote a number that is not finite.
+        """
+        cdef Plan *plan = &self.plan
+        cdef Step step
+        cdef int64_t[::1] index_view
+        cdef Py_ssize_t o
+        self._prepare_team(1)
+        step.first_row = step_number * plan.batch
+        step.rows = min(plan.batch, n_rows - step.first_row)
+        step.index = NULL
+        if index is not None:
+            index_view = index
+            step.index = &index_view[step.first_row]
+        cdef double total = step.rows
+        if plan.weight != NULL:
+            total = sum_weights(plan, step.index, step.first_row, step.rows)
+        step.scale = 1.0 / total if total > 0.0 else 0.0
+        for o in range(plan.n_ops):
+            if plan.ops[o].updates:
+                continue
+            with nogil:
+                plan.ops[o].run(&plan.ops[o], plan, &step, 0, 1)
+            op = self.program.ops[o]
+            for name in op.kind.writes:
+                buffer = op.operands.get(name.rstrip("?"))
+                if buffer is None or buffer.arena == "bound" or not buffer.dtype.startswith("float"):
+                    continue
+                written = self.view(buffer.name)
+                if buffer.rows is None:
+                    written = written[: step.rows]
+                if not np.isfinite(written).all():
+                    return op
+        return None
+
+    cdef _prepare_team(self, int team):
+        """Scratch memory and flags for a team of that size."""
+        cdef Plan *plan = &self.plan
+        cdef Matrix view
+        cdef int[::1] flags
+        if self._scratch is None or self._flags.size < team * (CACHE_LINE // sizeof(int)):
+            self._scratch = aligned_zeros(team * scratch_bytes() // 4, "float32")
+            self._flags = np.zeros(team * (CACHE_LINE // sizeof(int)), np.int32)
+        view = matrix(self._scratch)
+        plan.scratch = view.data
+        self._flags[:] = 0
+        flags = self._flags
+        plan.flags = &flags[0]

@@ -1,0 +1,144 @@
+"""The matrix product: against NumPy float64, against the contract bit by bit, on every level."""
+
+import numpy as np
+import pytest
+from helpers import (
+    DTYPES,
+    FUSED_LEVELS,
+    ISA_LEVELS,
+    contract_float32,
+    padded,
+    product_bound,
+    uniform,
+)
+
+from minidl import kernels
+from minidl.errors import DtypeError, OptionError, ShapeError
+
+SIZES = (0, 1, 2, 3, 5, 6, 7, 12, 13, 16, 17, 31, 33, 64, 65, 100, 255, 256, 257, 300, 513)
+
+
+def random_shapes(count, seed):
+    rng = np.random.default_rng(seed)
+    return [tuple(int(rng.choice(SIZES)) for _ in range(3)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("level", ISA_LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_product_against_numpy(level, dtype):
+    rng = np.random.default_rng(1)
+    with kernels.use_isa(level):
+        for m, n, k in [*random_shapes(40, 2), (400, 70, 30), (1, 1000, 300), (1000, 1, 300)]:
+            a, b = uniform(rng, (m, k), dtype), uniform(rng, (k, n), dtype)
+            bias = uniform(rng, n, dtype)
+            got = kernels.matmul(a, b, bias=bias)
+            exact = a.astype(np.float64) @ b.astype(np.float64) + bias
+            bound = product_bound(a, b, dtype) + np.finfo(dtype).eps * (1 + np.abs(exact))
+            assert got.dtype == a.dtype
+            assert (np.abs(got - exact) <= bound).all(), (m, n, k)
+
+
+@pytest.mark.parametrize("level", FUSED_LEVELS)
+def test_float32_follows_the_contract_bit_by_bit(level):
+    rng = np.random.default_rng(3)
+    with kernels.use_isa(level):
+        for m, n, k in [*random_shapes(12, 4), (7, 100, 600), (48, 20, 257)]:
+            a, b = uniform(rng, (m, k), "float32"), uniform(rng, (k, n), "float32")
+            bias = uniform(rng, n, "float32")
+            expected = contract_float32(a, b, bias)
+            np.testing.assert_array_equal(kernels.matmul(a, b, bias=bias), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_same_bits_for_levels_strides_threads_and_packing(dtype):
+    rng = np.random.default_rng(5)
+    for m, n, k in [*random_shapes(15, 6), (96, 1024, 64), (60, 2048, 300), (130, 40, 513)]:
+        a, b = uniform(rng, (m, k), dtype), uniform(rng, (k, n), dtype)
+        bias = uniform(rng, n, dtype)
+        expected = kernels.matmul(a, b, bias=bias, n_threads=1)
+        at, bt = np.asfortranarray(a), np.asfortranarray(b)
+        doubled = np.repeat(np.repeat(a, 2, axis=0), 3, axis=1)[::2, ::3]
+        variants = [(a, b), (at, b), (a, bt), (at, bt), (padded(a), padded(b)), (doubled, b)]
+        variants += [(a[::-1][::-1], b), (np.flip(np.flip(a, 1).copy(), 1), b)]
+        for level in FUSED_LEVELS:
+            with kernels.use_isa(level):
+                for left, right in variants:
+                    got = kernels.matmul(left, right, bias=bias)
+                    np.testing.assert_array_equal(got, expected)
+                got = kernels.matmul(a.T.copy(), b.T.copy(), bias=bias, transpose_a=True, transpose_b=True)
+                np.testing.assert_array_equal(got, expected)
+                for n_threads in (2, 3, 5):
+                    got = kernels.matmul(a, b, bias=bias, n_threads=n_threads)
+                    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("level", FUSED_LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_alone_gives_the_bits_of_the_row_in_a_batch(level, dtype):
+    rng = np.random.default_rng(7)
+    a, b = uniform(rng, (37, 300), dtype), uniform(rng, (300, 45), dtype)
+    with kernels.use_isa(level):
+        batch = kernels.matmul(a, b, activation="tanh")
+        for i in range(len(a)):
+            np.testing.assert_array_equal(kernels.matmul(a[i : i + 1], b, activation="tanh")[0], batch[i])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_out_of_any_layout_is_written_and_nothing_beside_it(dtype):
+    rng = np.random.default_rng(8)
+    a, b = uniform(rng, (9, 20), dtype), uniform(rng, (20, 19), dtype)
+    expected = kernels.matmul(a, b)
+    room = np.full((9, 30), 7.0, dtype)
+    assert kernels.matmul(a, b, out=room[:, 4:23]).base is room
+    np.testing.assert_array_equal(room[:, 4:23], expected)
+    assert (room[:, :4] == 7).all()
+    assert (room[:, 23:] == 7).all()
+    columns = np.empty((9, 19), dtype, order="F")
+    kernels.matmul(a, b, out=columns)
+    np.testing.assert_array_equal(columns, expected)
+
+
+def test_activation_epilogue_equals_a_separate_pass():
+    rng = np.random.default_rng(9)
+    a, b = uniform(rng, (500, 70), "float32"), uniform(rng, (70, 100), "float32")
+    plain = kernels.matmul(a, b)
+    for name in ("relu", "tanh", "gelu", "leaky_relu(0.3)", "sigmoid"):
+        np.testing.assert_array_equal(kernels.matmul(a, b, activation=name), kernels.activation(name, plain))
+
+
+def test_nan_and_infinity_propagate():
+    a = np.array([[1.0, np.nan], [np.inf, 1.0]])
+    b = np.eye(2)
+    got = kernels.matmul(a, b)
+    assert np.isnan(got[0]).all()
+    assert got[1, 0] == np.inf
+    assert np.isnan(got[1, 1])  # inf * 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ((np.ones((2, 3)), np.ones((2, 3))), ShapeError, "3 columns of a"),
+        ((np.ones((2, 3)), np.ones((3, 2), np.float32)), DtypeError, "float64 and b is float32"),
+        ((np.ones((2, 3), int), np.ones((3, 2))), DtypeError, "a: expected"),
+        ((np.ones(3), np.ones((3, 2))), ShapeError, "a: expected 2 dimensions"),
+        (([[1.0]], np.ones((1, 1))), DtypeError, "a: expected an ndarray"),
+    ],
+)
+def test_bad_arguments(arguments, error, words):
+    with pytest.raises(error, match=words):
+        kernels.matmul(*arguments)
+
+
+def test_bad_options():
+    a = np.ones((3, 3))
+    with pytest.raises(ShapeError, match=r"out: expected shape \(3, 3\)"):
+        kernels.matmul(a, a, out=np.ones((2, 3)))
+    with pytest.raises(ShapeError, match="overlaps"):
+        kernels.matmul(a, a, out=a)
+    with pytest.raises(ShapeError, match=r"bias: expected shape \(3,\)"):
+        kernels.matmul(a, a, bias=np.ones(2))
+    with pytest.raises(OptionError, match="Did you mean 'relu'"):
+        kernels.matmul(a, a, activation="rellu")
+    with pytest.raises(OptionError, match="n_threads=0"):
+        kernels.matmul(a, a, n_threads=0)
