@@ -179,9 +179,12 @@ def print_epochs(run: dict) -> None:
 
 def save_mnist(folder: str, file: str) -> None:
     """Write MNIST as arrays that every worker can read without minidl."""
-    from minidl import datasets
+    from minidl import datasets, errors
 
-    (x, y), (xt, yt) = datasets.mnist(folder)
+    try:
+        (x, y), (xt, yt) = datasets.mnist(folder)
+    except errors.DataError as error:
+        make_parser().error(f"argument --epoch: {error}")
     np.savez(file, x=x, y=y.astype(np.int64), xt=xt, yt=yt.astype(np.int64))
 
 
@@ -282,7 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
                     if "minidl" in options.peers and not all("median_us" in row for row in ours):
                         code = 1
                 record["runs"].append(run)
-    except WorkerFailedError as error:
+    except (WorkerFailedError, ImportError) as error:
         print(f"peers.py: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -105,8 +105,8 @@ def _gelu_tanh_slope(z):
 
 
 def _mish_slope(z):
-    t = np.tanh(_softplus(z))
-    return t + z * (1.0 - t) * (1.0 + t) * _sigmoid(z)
+    u = _softplus(z)
+    return np.tanh(u) + z * _sigmoid(z) / np.cosh(u) ** 2
 
 
 def _hard_swish_slope(z):

@@ -48,7 +48,7 @@ class DivergenceError(MinidlError, ArithmeticError):
     Attributes
     ----------
     epoch, step : int
-        Where it happened: epochs and steps of this call, both counted from 1.
+        Where it happened: the epoch of this call and the step of that epoch, both counted from 1.
     layer : str
         The layer whose output or gradient was the first to be non-finite.
     """

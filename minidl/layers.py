@@ -263,7 +263,8 @@ def check_stack(layers: list[Layer]) -> None:
             raise OptionError(
                 f"layers[{position}]: expected a layer such as Dense(10, 'relu'), got {type(layer).__name__}."
             )
-        if layer.activation is not None and layer.activation.name == "softmax" and layer is not layers[-1]:
+        last = position == len(layers) - 1
+        if layer.activation is not None and layer.activation.name == "softmax" and not last:
             raise OptionError(
                 f"layers[{position}]: softmax is an output function; use it in the last layer only."
             )

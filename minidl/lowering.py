@@ -53,6 +53,13 @@ def parameter_shapes(layers: Sequence[Layer], n_inputs: int) -> dict[str, tuple[
     return shapes
 
 
+def output_width(layers: Sequence[Layer], n_inputs: int) -> int:
+    """Return the width of the output of a network for an input of that width."""
+    for layer in layers:
+        n_inputs = layer.n_outputs(n_inputs)
+    return n_inputs
+
+
 def lower(layers: Sequence[Layer], n_inputs: int, layout: Layout, task: Task, batch: int) -> Program:
     """Write the program of a task.
 
@@ -72,9 +79,7 @@ def lower(layers: Sequence[Layer], n_inputs: int, layout: Layout, task: Task, ba
     Program
     """
     builder = Builder(task.purpose, batch, layout.dtype, layout)
-    n_outputs = n_inputs
-    for layer in layers:
-        n_outputs = layer.n_outputs(n_outputs)
+    n_outputs = output_width(layers, n_inputs)
 
     def lend(name: str, cols: int, dtype=None):
         """A buffer of the caller, or the batch gathered from it."""

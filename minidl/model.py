@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -16,7 +16,7 @@ from minidl.engine.program import BoundProgram
 from minidl.errors import OptionError, ShapeError, out_of_range
 from minidl.history import History
 from minidl.layers import Dense, Layer, check_stack
-from minidl.lowering import Task, lower, parameter_shapes
+from minidl.lowering import Task, lower, output_width, parameter_shapes
 
 POOLED_PROGRAMS = 8  # bound programs kept per network
 
@@ -106,10 +106,7 @@ class Sequential:
                 )
             return
         layout = Layout(parameter_shapes(self.layers, n_inputs), self.dtype)
-        self.n_inputs = n_inputs
-        self.n_outputs = n_inputs
-        for layer in self.layers:
-            self.n_outputs = layer.n_outputs(self.n_outputs)
+        self.n_inputs, self.n_outputs = n_inputs, output_width(self.layers, n_inputs)
         params = ParamStore(layout)
         for spec, initializer in self._initializers():
             initializer.init_layer(
@@ -325,15 +322,16 @@ class Sequential:
     def gradients(self, X, y, *, loss=None, sample_weight=None, check_finite=True, n_threads=None) -> float:
         """Compute the gradients of the loss on this batch into ``net.grads`` and return the loss.
 
-        Nothing is updated. Parameters and errors as for :meth:`fit`.
+        Nothing is updated. Parameters and errors as for :meth:`fit`; but a loss or gradients that are not
+        finite are handed out as they are, for those who study them.
 
         Examples
         --------
-        >>> net = MLP([2, 3], init="zeros", seed=0)
-        >>> net.gradients([[1.0, 2.0]], [0])  # log 3
-        1.0986122...
-        >>> net.grads["0.bias"]
-        array([-0.6666667,  0.3333333,  0.3333333], dtype=float32)
+        >>> net = MLP([2, 3], init="zeros", seed=0, dtype="float64")
+        >>> round(net.gradients([[1.0, 2.0]], [0]), 12)  # log 3
+        1.098612288668
+        >>> net.grads["0.bias"].round(6)
+        array([-0.666667,  0.333333,  0.333333])
         """
         return training.gradients(self, X, y, loss, sample_weight, check_finite, n_threads)
 
@@ -355,6 +353,7 @@ class Sequential:
         -------
         ndarray, shape (n, n_outputs)
         """
+        training.check_threads(n_threads)
         n_inputs = self.n_inputs if self.built else self.declared_inputs
         x = as_features(X, self.dtype, n_inputs, check_finite=check_finite)
         self.build(x.shape[1])
@@ -421,10 +420,10 @@ class Sequential:
         >>> net.evaluate([[1.0, 2.0]], [0], loss="cross_entropy")
         {'loss': 1.098612..., 'accuracy': 1.0}
         """
-        from minidl import losses
-
-        chosen = losses.get(loss if loss is not None else self.training.loss or "cross_entropy")
+        training.check_threads(n_threads)
+        chosen = self.training.choose_loss(loss)
         data = training.prepare(self, X, y, chosen, sample_weight, check_finite)
+        self.build(data.x.shape[1])
         return training.evaluate(self, data, n_threads, chosen)
 
     # --- looking inside --------------------------------------------------------------------------
@@ -550,7 +549,7 @@ def _width(name: str, value: object) -> int:
 
 def _seed(seed: object) -> int:
     if seed is None:
-        return secrets.randbits(64)
+        return int.from_bytes(os.urandom(8), "little")
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or int(seed) < 0:
         raise out_of_range("seed", seed, "an integer >= 0, or None for a random one")
     return int(seed)

@@ -15,7 +15,8 @@ from minidl.engine.program import BAD_GRADIENT, BAD_LOSS, BAD_UPDATE
 from minidl.errors import DataError, DivergenceError, OptionError
 from minidl.history import History
 from minidl.init.streams import Stream
-from minidl.lowering import Task
+from minidl.kernels import threads
+from minidl.lowering import Task, output_width
 from minidl.options import count
 from minidl.progress import Progress
 
@@ -42,16 +43,25 @@ class TrainingState:
     velocity: ParamStore | None = None
     velocity_steps: int = 0
 
-    def use(self, net, loss, optimizer) -> None:
-        """Take the loss and the optimizer of a call; None keeps the last one.
+    def choose_loss(self, loss) -> losses.Loss:
+        """Return the loss of a call; None means the last one, at first cross_entropy."""
+        return losses.get(loss if loss is not None else self.loss or "cross_entropy")
+
+    def choose_optimizer(self, optimizer, n_steps: int) -> optim.SGD:
+        """Return the optimizer of a call, its next learning rates checked; None means the last one."""
+        chosen = optim.get(optimizer if optimizer is not None else self.optimizer or optim.SGD())
+        chosen.learning_rates(self.steps, n_steps)
+        return chosen
+
+    def use(self, net, loss: losses.Loss, optimizer: optim.SGD) -> None:
+        """Take the loss and the optimizer of a call.
 
         Another optimizer than the last one starts with a velocity of zero; the same one goes on.
         """
-        self.loss = losses.get(loss if loss is not None else self.loss or "cross_entropy")
-        chosen = optim.get(optimizer if optimizer is not None else self.optimizer or optim.SGD())
-        if chosen != self.optimizer:
-            self.optimizer, self.velocity, self.velocity_steps = chosen, None, 0
-        if chosen.needs_velocity and self.velocity is None:
+        self.loss = loss
+        if optimizer != self.optimizer:
+            self.optimizer, self.velocity, self.velocity_steps = optimizer, None, 0
+        if optimizer.needs_velocity and self.velocity is None:
             self.velocity = ParamStore(net.params.layout)
 
     def count(self, steps: int) -> None:
@@ -89,13 +99,19 @@ class Data:
         return float(len(self)) if self.weight is None else float(self.weight.sum(dtype=np.float64))
 
 
-def prepare(net, X, y, loss, sample_weight=None, check_finite=True, prefix="") -> Data:
-    """Check features, targets and weights, build the network if need be, and encode the targets."""
-    n_inputs = net.n_inputs if net.built else net.declared_inputs
+def check_threads(n_threads) -> None:
+    """Raise OptionError unless n_threads is None or an integer >= 1."""
+    if n_threads is not None:
+        threads.check("n_threads", n_threads)
+
+
+def prepare(net, X, y, loss, sample_weight=None, check_finite=True, n_inputs=None, prefix="") -> Data:
+    """Check features, targets and weights, and encode the targets; the network stays as it is."""
+    if n_inputs is None:
+        n_inputs = net.n_inputs if net.built else net.declared_inputs
     x = as_features(X, net.dtype, n_inputs, argument=f"{prefix}X", check_finite=check_finite)
     check_same_length(x, y)
-    net.build(x.shape[1])
-    targets = loss.encode(y, net.n_outputs, net.dtype)
+    targets = loss.encode(y, output_width(net.layers, x.shape[1]), net.dtype)
     weight = None
     if sample_weight is not None:
         weight = as_sample_weight(sample_weight, len(x), net.dtype)
@@ -140,9 +156,9 @@ def fit(
     """Train a network; see :meth:`minidl.model.Sequential.fit`."""
     epochs = count("epochs", epochs, 1)
     batch_size = count("batch_size", batch_size, 1)
-    chosen_loss = losses.get(loss if loss is not None else net.training.loss or "cross_entropy")
-    if optimizer is not None:
-        optimizer = optim.get(optimizer)
+    check_threads(n_threads)
+    state = net.training
+    chosen_loss = state.choose_loss(loss)
     if validation_data is not None and validation_split:
         raise OptionError("validation_data and validation_split exclude each other: pass one.")
     listeners = CallbackList(_with_early_stopping(callbacks, early_stopping))
@@ -151,7 +167,7 @@ def fit(
     data = prepare(net, X, y, chosen_loss, sample_weight, check_finite)
     validation = None
     if validation_data is not None:
-        validation = _validation(net, validation_data, chosen_loss, check_finite)
+        validation = _validation(net, validation_data, chosen_loss, check_finite, data.x.shape[1])
     elif validation_split:
         order = Stream(net.seed, "validation").permutation(len(data))
         kept, held_out = split_validation(len(data), validation_split, order)
@@ -159,11 +175,11 @@ def fit(
     if data.weight is not None and not data.total_weight() > 0:
         raise DataError("sample_weight: the rows left for training all have weight 0.")
 
-    state = net.training
-    state.use(net, chosen_loss, optimizer)
     batch_size = min(batch_size, len(data))
     n_steps = -(-len(data) // batch_size)
-    history = net.history = History()
+    optimizer = state.choose_optimizer(optimizer, n_steps)
+    net.build(data.x.shape[1])
+    history = History()
     metric = chosen_loss.metric
     columns = ["epoch", "loss", *([metric] if metric else [])]
     if validation is not None:
@@ -172,6 +188,9 @@ def fit(
     progress.begin(epochs, n_steps)
     try:
         reason = listeners.on_train_begin(net, run)
+        # every argument has been checked: from here on the network changes
+        state.use(net, chosen_loss, optimizer)
+        net.history = history
         for epoch in range(1, epochs + 1):
             if reason:
                 break
@@ -205,14 +224,15 @@ def _with_early_stopping(callbacks, early_stopping) -> list:
     return [*listed, EarlyStopping(patience=count("early_stopping", early_stopping, 1))]
 
 
-def _validation(net, validation_data, loss, check_finite) -> Data:
+def _validation(net, validation_data, loss, check_finite, n_inputs) -> Data:
     if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
         raise OptionError(
             "validation_data: expected (X, y) or (X, y, sample_weight), "
             f"got {type(validation_data).__name__}."
         )
     X, y, *weight = validation_data
-    return prepare(net, X, y, loss, *weight, check_finite=check_finite, prefix="validation ")
+    weight = weight[0] if weight else None
+    return prepare(net, X, y, loss, weight, check_finite, n_inputs, prefix="validation ")
 
 
 def _epoch(net, data: Data, epoch: int, batch_size: int, shuffle, progress, n_threads) -> dict:
@@ -292,9 +312,12 @@ def _divergence(net, program, status, n_rows, epoch, done, order, rates) -> Dive
 
 def train_step(net, X, y, loss, optimizer, sample_weight, check_finite, n_threads) -> float:
     """Make one update; see :meth:`minidl.model.Sequential.train_step`."""
+    check_threads(n_threads)
     state = net.training
-    chosen_loss = losses.get(loss if loss is not None else state.loss or "cross_entropy")
+    chosen_loss = state.choose_loss(loss)
     data = prepare(net, X, y, chosen_loss, sample_weight, check_finite)
+    optimizer = state.choose_optimizer(optimizer, 1)
+    net.build(data.x.shape[1])
     state.use(net, chosen_loss, optimizer)
     rates = state.optimizer.learning_rates(state.steps, 1)
     task = Task("train", state.loss, data.kind, data.weight is not None, state.velocity is not None)
@@ -321,8 +344,10 @@ def train_step(net, X, y, loss, optimizer, sample_weight, check_finite, n_thread
 
 def gradients(net, X, y, loss, sample_weight, check_finite, n_threads) -> float:
     """Fill the gradients of a batch; see :meth:`minidl.model.Sequential.gradients`."""
-    chosen_loss = losses.get(loss if loss is not None else net.training.loss or "cross_entropy")
+    check_threads(n_threads)
+    chosen_loss = net.training.choose_loss(loss)
     data = prepare(net, X, y, chosen_loss, sample_weight, check_finite)
+    net.build(data.x.shape[1])
     results = np.zeros((3, 1))
     task = Task("gradients", chosen_loss, data.kind, data.weight is not None)
     with net.borrow(task, len(data)) as program:

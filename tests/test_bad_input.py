@@ -98,7 +98,7 @@ DATA = {
 def test_bad_data(net, case, method):
     x, y, options, error, words = DATA[case]
     before, grads = state(net), net.grads.flat.tobytes()
-    extra = {"verbose": 0} if method == "fit" else {}
+    extra = {"verbose": 0, "batch_size": 5} if method == "fit" else {}
     with pytest.raises(error, match=words) as caught:
         getattr(net, method)(x, y, **options, **extra)
     assert isinstance(caught.value, MinidlError)
@@ -250,7 +250,7 @@ def test_before_the_width_is_known():
             net.fit(*bad, verbose=0)
         assert not net.built
     assert net.predict(X).shape == (12, 3)  # the first data decide
-    with pytest.raises(ShapeError, match="X has 2 features.*expected 4"):
+    with pytest.raises(ShapeError, match=r"X has 2 features.*expected 4"):
         net.predict(X[:, :2])
     with pytest.raises(ShapeError, match="built for 4 inputs, got 7"):
         net.build(7)
@@ -258,19 +258,19 @@ def test_before_the_width_is_known():
 
 def test_losses_and_outputs_that_do_not_fit(net):
     one = MLP([4, 1], seed=0)
-    with pytest.raises(ShapeError, match="needs one output per class.*binary_cross_entropy"):
+    with pytest.raises(ShapeError, match=r"needs one output per class.*binary_cross_entropy"):
         one.fit(X, Y, verbose=0)
     one.fit(X, Y.astype(float), loss="mse", verbose=0)
-    with pytest.raises(OptionError, match="predict_proba: .*loss='mse'.*use predict"):
+    with pytest.raises(OptionError, match=r"predict_proba: .*loss='mse'.*use predict"):
         one.predict_proba(X)
     with pytest.raises(ShapeError, match=r"0.bias: expected shape \(8,\), got \(3,\)"):
         net.params["0.bias"] = np.zeros(3)
-    with pytest.raises(KeyError, match="parameter='0.weigth' is unknown. Did you mean '0.weight'"):
+    with pytest.raises(KeyError, match=r"parameter='0.weigth' is unknown. Did you mean '0.weight'"):
         net.params["0.weigth"]
 
 
 def test_files_that_cannot_be_loaded(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no file .*missing.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"no file .*missing.safetensors"):
         minidl.load(tmp_path / "missing.safetensors")
     for name, content in (("empty", b""), ("text", b"import os; os.abort()"), ("zip", b"PK\3\4" * 9)):
         (tmp_path / name).write_bytes(content)

@@ -177,10 +177,28 @@ def test_the_program_says_how_many_threads_it_used():
     kernels.set_num_threads(2)
     net.fit(X, y, batch_size=256, verbose=0)
     assert net.program.n_threads == 2
-    net.fit(X[:8], y[:8], batch_size=8, verbose=0)
+    net.fit(X[:2], y[:2], batch_size=2, verbose=0)
     assert net.program.n_threads == 1
-    net.fit(X[:8], y[:8], batch_size=8, verbose=0, n_threads=3)
+    net.fit(X[:2], y[:2], batch_size=2, verbose=0, n_threads=3)
     assert net.program.n_threads == 3
+
+
+def test_an_interruption_outside_a_step_counts_no_steps(monkeypatch):
+    """A signal may arrive while the size of the team is looked up, before the first step of an epoch."""
+    net = MLP([4, 8, 3], seed=0)
+    X, y = np.random.default_rng(0).normal(size=(50, 4)), np.arange(50) % 3
+    real, calls = threads.team, []
+
+    def team(flops):
+        calls.append(flops)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(flops)
+
+    monkeypatch.setattr(threads, "team", team)
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y, batch_size=10, epochs=5, verbose=0)
+    assert (net.training.epochs, net.training.steps) == (2, 10)
 
 
 # --- threads of Python, processes -----------------------------------------------------------------
@@ -220,7 +238,7 @@ net.fit(X, y, batch_size=256, n_threads={before}, verbose=0)
 expected = net.predict(X, n_threads=1).tobytes()
 pid = os.fork()
 if pid == 0:
-    signal.alarm(20)  # a deadlock ends as a failure
+    signal.alarm(8)  # a deadlock ends as a failure
     print(*threads.limit(), sep="|", flush=True)
     right = net.predict(X{options}).tobytes() == expected
     net.fit(X, y, batch_size=256, verbose=0{options})

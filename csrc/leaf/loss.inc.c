@@ -48,8 +48,8 @@ INLINE group g_target(const distribution *q, ptrdiff_t i, ptrdiff_t j, ptrdiff_t
     return g;
 }
 
-/* label[i] = the label of row i, and dot[i] = z - max at the label, for a block of rows. An unknown label
-   becomes -1, and the maximum of its row NaN, which reaches the loss and the gradient. */
+/* label[i] = the label of row i, and dot[i] = z - max at the label, for a block of rows. An unknown
+   label becomes -1, and the maximum of its row NaN, which reaches the loss and the gradient. */
 INLINE void block_labels(ptrdiff_t count, ptrdiff_t n, const real *z, ptrdiff_t ldz,
                          const int64_t *given, ptrdiff_t label[VL], real max[VL], real dot[VL])
 {
@@ -214,8 +214,8 @@ INLINE output_loss loss_of_output(const int kind, vec z, vec y, vec delta)
     return out;
 }
 
-/* Networks with one output: a vector holds VL rows. The operations of a row are those of mean_loss, whose
-   sums over the row add zeros only. */
+/* Networks with one output: a vector holds VL rows. The operations of a row are those of mean_loss,
+   whose sums over the row add zeros only. */
 INLINE void loss_of_column(const int kind, LOSS_PARAMETERS)
 {
     const vec delta = v_set(kind == MDL_LOSS_huber ? (real)param[0] : 0);

@@ -113,9 +113,10 @@ INLINE group g_max_nan(group a, group b)
     return a;
 }
 
-/* The tree. Zipping the halves of a vector puts lane l beside lane l + VL/2, so that one operation joins
-   them. Zipped with itself, one group ends in every lane after log2(VL) rounds. Zipped with each other,
-   VL groups share the rounds: fold_ first makes a vector of each, and lane i of the result is group i. */
+/* The tree. Zipping the halves of a vector puts lane l beside lane l + VL/2, so that one operation
+   joins them. Zipped with itself, a group ends in every lane after log2(VL) rounds (lane_). Zipped with
+   each other, VL groups share the rounds (lanes_): fold_ first makes one vector of each, and lane i of
+   the result is group i. */
 #define LANE_TREE(name, op)                                                                       \
     INLINE vec fold_##name(group g)                                                               \
     {                                                                                             \

@@ -1,7 +1,8 @@
 /* Softmax by rows, from the exponentials of z - max z, which cannot overflow and sum to 1 or more.
 
-   The maximum ignores NaN, because NaN - max is NaN: it reaches the sum, and so every result of its row.
-   A row that holds +inf, or nothing but -inf, gives NaN; -inf beside other numbers has probability 0.
+   The maximum ignores NaN, because NaN - max is NaN: it reaches the sum, and so every result of its
+   row. A row that holds +inf, or nothing but -inf, gives NaN; -inf beside other numbers has
+   probability 0.
 
    Rows are taken in blocks of VL, one step for all of them before the next: the steps of one row wait
    for each other, those of different rows do not. */

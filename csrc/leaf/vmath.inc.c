@@ -6,13 +6,13 @@
 
    The clamps are written v_max(bound, x), with x second, because then a NaN in x comes out as NaN.
 
-   Largest errors in ulp, levels with FMA (float32: all 2^32 inputs; float64: 10^8 random inputs):
+   Largest errors in ulp on levels with FMA, over all 2^32 floats and 3 * 10^7 random doubles:
 
                 exp   expm1  log   log1p  tanh  sigmoid  erf   sin   cos
-      float32   ULP32
-      float64   ULP64
+      float32   1.04  1.51   0.94  1.53   2.50  2.41     1.29  2.48  2.40
+      float64   0.98  1.81   0.92  1.35   2.53  2.32     1.32  1.56  1.53
 
-   Without FMA ("portable" on x86): ULPPORTABLE. */
+   Without FMA ("portable" on x86) they are the same but for expm1 (1.93) and erf (1.48). */
 
 #define REAL_INF ((real)__builtin_inf())
 #define REAL_NAN ((real)__builtin_nan(""))

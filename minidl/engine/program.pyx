@@ -23,7 +23,7 @@ from minidl.engine.plan cimport (
     C_BAD_GRADIENT, C_BAD_LOSS, C_BAD_UPDATE, C_FINISHED, C_INTERRUPTED, C_TIME_SLICE, CACHE_LINE,
     CLOCK_FLOPS, BoundOp, Plan, Step, mdl_seconds, mdl_team_size, mdl_wait,
 )
-from minidl.kernels._leaf cimport Matrix, leaves, matrix
+from minidl.kernels._leaf cimport Matrix, data_of, leaves, matrix
 from minidl.kernels.activation cimport ActivationCall, activation_call
 from minidl.kernels.matmul cimport scratch_bytes
 
@@ -366,12 +366,12 @@ cdef class BoundProgram:
             What a signal handler raised (KeyboardInterrupt); parameters are those of the last
             completed step.
         """
+        cdef Plan *plan = &self.plan
         if self.running:
             raise RuntimeError("this program is already running in another thread")
-        cdef Plan *plan = &self.plan
-        cdef int64_t[::1] index_view
-        cdef double[::1] lr_view
-        cdef double[:, ::1] result_view
+        plan.steps_done = start  # also if this call fails before the first step
+        cdef double *result_data
+        cdef Py_ssize_t n_steps
         cdef int team = self.threads_for(min(n_rows, plan.batch), n_threads)
         plan.n_rows = n_rows
         plan.start = start
@@ -379,11 +379,9 @@ cdef class BoundProgram:
         plan.index = NULL
         plan.lr = NULL
         if index is not None:
-            index_view = index
-            plan.index = &index_view[0]
+            plan.index = <const int64_t *> data_of(index, "lq", False)
         if lr is not None:
-            lr_view = lr
-            plan.lr = &lr_view[0]
+            plan.lr = <const double *> data_of(lr, "d", False)
         if sgd is not None:
             plan.sgd.momentum = sgd.momentum
             plan.sgd.dampening = sgd.dampening
@@ -393,13 +391,13 @@ cdef class BoundProgram:
         plan.check_finite = self.program.purpose == "train"
         plan.losses = plan.hits = plan.weights = NULL
         if results is not None:
-            result_view = results
-            plan.losses = &result_view[0, 0]
-            plan.hits = &result_view[1, 0]
-            plan.weights = &result_view[2, 0]
+            result_data = <double *> data_of(results, "d", True)
+            n_steps = results.shape[1]
+            plan.losses = result_data
+            plan.hits = result_data + n_steps
+            plan.weights = result_data + 2 * n_steps
         elif plan.row_loss != NULL:
             raise ValueError("a program with a loss needs an array for its results")
-        plan.steps_done = start
         self.program.n_threads = team
         self._prepare_team(team)
         cdef double now = mdl_seconds()
@@ -431,15 +429,13 @@ cdef class BoundProgram:
         """
         cdef Plan *plan = &self.plan
         cdef Step step
-        cdef int64_t[::1] index_view
         cdef Py_ssize_t o
         self._prepare_team(1)
         step.first_row = step_number * plan.batch
         step.rows = min(plan.batch, n_rows - step.first_row)
         step.index = NULL
         if index is not None:
-            index_view = index
-            step.index = &index_view[step.first_row]
+            step.index = <const int64_t *> data_of(index, "lq", False) + step.first_row
         cdef double total = step.rows
         if plan.weight != NULL:
             total = sum_weights(plan, step.index, step.first_row, step.rows)
@@ -465,12 +461,10 @@ cdef class BoundProgram:
         """Scratch memory and flags for a team of that size."""
         cdef Plan *plan = &self.plan
         cdef Matrix view
-        cdef int[::1] flags
         if self._scratch is None or self._flags.size < team * (CACHE_LINE // sizeof(int)):
             self._scratch = aligned_zeros(team * scratch_bytes() // 4, "float32")
             self._flags = np.zeros(team * (CACHE_LINE // sizeof(int)), np.int32)
         view = matrix(self._scratch)
         plan.scratch = view.data
         self._flags[:] = 0
-        flags = self._flags
-        plan.flags = &flags[0]
+        plan.flags = <int *> data_of(self._flags, "i", True)

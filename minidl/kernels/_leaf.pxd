@@ -87,3 +87,6 @@ cdef class Matrix:
 
 
 cdef Matrix matrix(object array, bint writable=*)
+
+# The first byte of a contiguous array whose buffer format is one of the letters; valid while the array is.
+cdef void *data_of(object array, str formats, bint writable) except NULL

@@ -9,7 +9,8 @@ import os
 from contextlib import contextmanager
 
 from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release,
+    PyObject_GetBuffer,
 )
 
 from minidl.errors import DtypeError, IsaError, ShapeError, unknown_name
@@ -199,6 +200,18 @@ cdef Matrix matrix(object array, bint writable=False):
         view.col_stride = 1
     view.leaf = leaves(view.item_size == 8)
     return view
+
+
+cdef void *data_of(object array, str formats, bint writable) except NULL:
+    cdef Py_buffer buffer
+    cdef int flags = PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if writable else 0)
+    PyObject_GetBuffer(array, &buffer, flags)
+    cdef bint fits = buffer.format.decode() in formats
+    cdef void *data = buffer.buf
+    PyBuffer_Release(&buffer)
+    if not fits:
+        raise DtypeError(f"expected an array of buffer format {formats!r}, got {array.dtype}")
+    return data
 
 
 def _choose_level():

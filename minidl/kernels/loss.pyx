@@ -3,7 +3,7 @@
 The formulas stand in :mod:`minidl.losses`, the arithmetic in csrc/leaf/loss.inc.c.
 """
 
-from minidl.kernels._leaf cimport Matrix, matrix, mdl_loss_fn
+from minidl.kernels._leaf cimport Matrix, data_of, matrix, mdl_loss_fn
 
 import numpy as np
 
@@ -85,7 +85,8 @@ def loss(name, z, target, weight=None, scale=1.0, param=0.0, gradient=True):
     cdef Matrix zv = matrix(z), tv = matrix(targets)
     cdef Matrix dv = matrix(dz, True) if gradient else None
     cdef Matrix wv = matrix(np.ascontiguousarray(weight)) if weight is not None else None
-    cdef double[::1] loss_view = losses, hit_view = hits
+    cdef double *loss_data = <double *> data_of(losses, "d", True)
+    cdef double *hit_data = <double *> data_of(hits, "d", True)
     cdef double params[4]
     cdef double factor = scale
     params[0] = param
@@ -95,5 +96,5 @@ def loss(name, z, target, weight=None, scale=1.0, param=0.0, gradient=True):
     cdef ptrdiff_t ldd = dv.row_stride if dv is not None else 0
     with nogil:
         function(zv.rows, zv.cols, zv.data, zv.row_stride, tv.data, tv.row_stride, w, factor,
-                 d, ldd, &loss_view[0], &hit_view[0], params)
+                 d, ldd, loss_data, hit_data, params)
     return losses, hits, dz

@@ -140,11 +140,12 @@ cdef void gemm_share(const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t
         j0 = unit * thread // n_threads * leaf.lanes
         j1 = min(unit * (thread + 1) // n_threads * leaf.lanes, n)
     cdef ptrdiff_t size = leaf.item_size
+    if init != NULL:
+        init += (i0 * ldi + j0) * size
     if i0 < i1 and j0 < j1:
         gemm(leaf, i1 - i0, j1 - j0, k, a + i0 * a_row * size, a_row, a_col,
-             b + j0 * b_col * size, b_row, b_col,
-             NULL if init == NULL else init + (i0 * ldi + j0) * size, ldi,
-             c + (i0 * ldc + j0) * size, ldc, epilogue, scratch)
+             b + j0 * b_col * size, b_row, b_col, init, ldi, c + (i0 * ldc + j0) * size, ldc,
+             epilogue, scratch)
 
 
 def matmul(a, b, out=None, transpose_a=False, transpose_b=False, bias=None, activation=None,

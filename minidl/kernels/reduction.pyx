@@ -6,7 +6,7 @@ csrc/leaf/reduce.inc.c. Threads take whole rows or whole columns, so the bits ne
 
 from libc.stdint cimport int64_t
 
-from minidl.kernels._leaf cimport Matrix, matrix, mdl_row_reduce_fn, mdl_softmax_fn
+from minidl.kernels._leaf cimport Matrix, data_of, matrix, mdl_row_reduce_fn, mdl_softmax_fn
 
 import numpy as np
 
@@ -83,9 +83,9 @@ def argmax(x):
         raise ShapeError(f"x has shape {x.shape}: no largest element in an empty row.")
     result = np.empty(x.shape[0], np.int64)
     cdef Matrix src = matrix(x)
-    cdef int64_t[::1] view = result
-    if src.rows:
-        src.leaf.row_argmax(src.rows, src.cols, src.data, src.row_stride, &view[0])
+    cdef int64_t *indices = <int64_t *> data_of(result, "lq", True)
+    with nogil:
+        src.leaf.row_argmax(src.rows, src.cols, src.data, src.row_stride, indices)
     return result
 
 

@@ -60,6 +60,8 @@ def check(argument: str, n: int) -> int:
 def explicit_team(n: int) -> int:
     """Return the team that a caller asked a kernel for by ``n_threads=``."""
     n = check("n_threads", n)
+    if _forked_after_use:
+        return 1
     note_team(n)
     return n
 
