@@ -16,9 +16,9 @@ from pathlib import Path
 from minidl.errors import out_of_range
 from minidl.kernels import _leaf
 
-# Work below which a team does not pay: about 20 microseconds on one core. Opening a team costs about a
-# microsecond, but a team member that is not scheduled costs milliseconds.
-SERIAL_FLOPS = 2.4e6
+# Work below which a team does not pay: about 60 microseconds on one core. Opening a team costs about a
+# microsecond, but a member that is not scheduled, because another process has its core, costs milliseconds.
+SERIAL_FLOPS = 6e6
 
 _user_limit: int | None = None
 _forked_after_use = False
