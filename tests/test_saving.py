@@ -1,7 +1,9 @@
 """Networks in files: everything comes back, others can read them, damage is one clear error."""
 
+import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
 
@@ -338,3 +340,18 @@ def test_files_of_others(path):
         minidl.load(path.with_suffix(".npy"))
     with pytest.raises(MinidlError):
         minidl.load(__file__)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_trains_like_the_original_and_shares_nothing(duplicate):
+    X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    net = MLP([3, 9, 2], "tanh", seed=0)
+    net.fit(X, y, optimizer=SGD(lr=0.1, momentum=0.9), batch_size=16, verbose=0)
+    twin = duplicate(net)
+    before = net.params.flat.copy()
+    twin.fit(X, y, batch_size=16, verbose=0)
+    np.testing.assert_array_equal(net.params.flat, before)
+    assert np.shares_memory(twin.params["0.weight"], twin.params.flat)
+    net.fit(X, y, batch_size=16, verbose=0)
+    np.testing.assert_array_equal(net.params.flat, twin.params.flat)

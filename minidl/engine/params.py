@@ -104,6 +104,10 @@ class ParamStore(Mapping):
         self.flat = aligned_zeros(layout.size, layout.dtype)
         self._views = {name: layout.view(self.flat, name) for name in layout.shapes}
 
+    def __reduce__(self):
+        """Pickle and copy the vector; the views are made again, over the copy."""
+        return _restore, (self.layout, self.flat)
+
     def __getitem__(self, name: str) -> np.ndarray:
         try:
             return self._views[name]
@@ -131,3 +135,9 @@ class ParamStore(Mapping):
     def count(self) -> int:
         """Number of parameters, without pads."""
         return sum(view.size for view in self._views.values())
+
+
+def _restore(layout: Layout, flat: np.ndarray) -> ParamStore:
+    store = ParamStore(layout)
+    store.flat[...] = flat
+    return store
