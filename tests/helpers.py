@@ -1,5 +1,7 @@
 """What several test files share: shapes, dtypes, levels, and the contract in plain NumPy."""
 
+from pathlib import Path
+
 import numpy as np
 
 from minidl import kernels
@@ -8,6 +10,9 @@ DTYPES = ("float32", "float64")
 ISA_LEVELS = kernels.available_isa()
 FUSED_LEVELS = tuple(level for level in ISA_LEVELS if level != "portable")
 K_BLOCK = 256
+
+# Where to start a fresh Python: not in the root of the source, whose folder minidl is not compiled.
+ELSEWHERE = Path(__file__).parent
 
 
 def uniform(rng, shape, dtype):

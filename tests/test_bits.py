@@ -104,6 +104,7 @@ def test_level_chosen_by_the_environment():
         done = subprocess.run(
             [sys.executable, "-c", script, folder],
             env={**os.environ, "MINIDL_ISA": level, "PYTHONHASHSEED": "1"},
+            cwd=folder,
             capture_output=True,
             text=True,
             check=True,

@@ -830,9 +830,9 @@ def test_imports_point_one_way():
                     assert [name.name for name in node.names] == ["random"]
 
 
-def test_import_does_not_load_scipy():
+def test_import_does_not_load_scipy(tmp_path):
     code = "import sys, minidl.init; sys.exit('scipy' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 GOLDEN_KEYS = [(16785096737696941759, 9533401529701472631), (12014865990016998476, 11347128957378944137)]

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import DTYPES
+from helpers import DTYPES, ELSEWHERE
 
 import minidl
 from minidl import MLP, SGD, Activation, Dense, Sequential, activations, init, losses, schedules
@@ -205,7 +205,7 @@ def test_loading_runs_no_code_from_the_file(path):
     evil.write_bytes(path.read_bytes())
     rewrite(evil, lambda d: d["layers"][0].update(activation="__import__('os').abort()"))
     command = [sys.executable, "-c", LOAD_UNDER_WATCH, str(path), str(evil)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ELSEWHERE, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == "whole"
     assert "activation=" in done.stdout.splitlines()[1]

