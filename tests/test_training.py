@@ -384,7 +384,7 @@ def test_ctrl_c_stops_between_two_steps(length, n_threads, tmp_path):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert time.monotonic() - started < 0.3 + 1.0  # 0.2 s at most, the rest for a busy machine
+    assert time.monotonic() - started < 30  # a million epochs would take hours
     assert net.history.stopped_because == "KeyboardInterrupt"
     steps = net.training.steps
     assert net.training.velocity_steps == steps

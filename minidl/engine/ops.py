@@ -1,6 +1,6 @@
 """The vocabulary of the engine: every op a program may contain, in one table.
 
-Each op has one line here, one function in :mod:`minidl.engine.program` (fast) and one in
+Each op has one line here, one function in :mod:`minidl.engine.execute` (fast) and one in
 :mod:`minidl.engine.reference` (NumPy float64); a test holds the three together.
 """
 
