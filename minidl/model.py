@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -80,6 +81,7 @@ class Sequential:
         self.training = training.TrainingState()
         self.history = History()
         self._pool: list[tuple[Task, BoundProgram]] = []
+        self._trainer = threading.RLock()
         if n_inputs is not None:
             self.build(n_inputs)
 
@@ -248,6 +250,8 @@ class Sequential:
         ------
         ShapeError, DtypeError, DataError, OptionError
             For bad arguments, before anything is trained.
+        RuntimeError
+            If another thread is training the same network.
         DivergenceError
             If the loss or a gradient becomes NaN or infinite; the parameters are left at their last
             finite values.
@@ -262,24 +266,25 @@ class Sequential:
         >>> net.predict(X).argmax(axis=1)
         array([0, 1, 1, 0])
         """
-        return training.fit(
-            self,
-            X,
-            y,
-            loss=loss,
-            optimizer=optimizer,
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            validation_data=validation_data,
-            validation_split=validation_split,
-            sample_weight=sample_weight,
-            early_stopping=early_stopping,
-            callbacks=callbacks,
-            verbose=verbose,
-            check_finite=check_finite,
-            n_threads=n_threads,
-        )
+        with self.being_trained():
+            return training.fit(
+                self,
+                X,
+                y,
+                loss=loss,
+                optimizer=optimizer,
+                epochs=epochs,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                validation_data=validation_data,
+                validation_split=validation_split,
+                sample_weight=sample_weight,
+                early_stopping=early_stopping,
+                callbacks=callbacks,
+                verbose=verbose,
+                check_finite=check_finite,
+                n_threads=n_threads,
+            )
 
     def partial_fit(self, X, y, **options) -> Sequential:
         """Train one pass over the data, silently; options as for :meth:`fit`.
@@ -317,7 +322,8 @@ class Sequential:
         >>> losses[2] < losses[0]
         True
         """
-        return training.train_step(self, X, y, loss, optimizer, sample_weight, check_finite, n_threads)
+        with self.being_trained():
+            return training.train_step(self, X, y, loss, optimizer, sample_weight, check_finite, n_threads)
 
     def gradients(self, X, y, *, loss=None, sample_weight=None, check_finite=True, n_threads=None) -> float:
         """Compute the gradients of the loss on this batch into ``net.grads`` and return the loss.
@@ -490,9 +496,28 @@ class Sequential:
             self._pool.append((task, bound))
             del self._pool[:-POOLED_PROGRAMS]
 
+    @contextmanager
+    def being_trained(self) -> Iterator[None]:
+        """Keep a second thread from changing the parameters at the same time."""
+        if not self._trainer.acquire(blocking=False):
+            raise RuntimeError(
+                "this network is being trained in another thread. Threads may predict with one network "
+                "at once; to train at once, give each its own (copy.deepcopy(net))."
+            )
+        try:
+            yield
+        finally:
+            self._trainer.release()
+
     def __getstate__(self) -> dict:
-        """Leave the bound programs behind: they hold addresses."""
-        return {**self.__dict__, "_pool": []}
+        """Leave the bound programs behind, which hold addresses, and the lock."""
+        state = {**self.__dict__, "_pool": []}
+        del state["_trainer"]
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._trainer = threading.RLock()
 
 
 class MLP(Sequential):

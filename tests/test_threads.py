@@ -273,3 +273,31 @@ def test_a_forked_child_is_safe_even_if_it_asks_for_threads():
 def test_a_child_of_a_process_without_teams_may_use_threads():
     output = report(FORK.format(before=1, options=", n_threads=2"), OMP_NUM_THREADS="2").splitlines()
     assert output == ["2|OMP_NUM_THREADS", "0"]
+
+
+def test_a_second_thread_may_not_train_the_same_network():
+    """The first thread waits inside its fit, in a callback, while the second one tries."""
+    from minidl.callbacks import Callback
+
+    X, y = np.zeros((8, 2), np.float32), np.arange(8) % 2
+    net = MLP([2, 3, 2], seed=0)
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Wait(Callback):
+        def on_train_begin(self, net, run):
+            inside.set()
+            assert go_on.wait(30)
+
+    first = threading.Thread(target=net.fit, args=(X, y), kwargs={"callbacks": Wait(), "verbose": 0})
+    first.start()
+    assert inside.wait(30)
+    before = net.params.flat.copy()
+    for train in (net.fit, net.train_step, net.partial_fit):
+        with pytest.raises(RuntimeError, match="trained in another thread"):
+            train(X, y)
+    np.testing.assert_array_equal(net.params.flat, before)
+    assert net.predict(X).shape == (8, 2)  # predicting is no training
+    go_on.set()
+    first.join(30)
+    assert net.training.steps == 1
+    net.train_step(X, y)  # free again
