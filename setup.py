@@ -12,6 +12,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -36,6 +37,8 @@ LEVELS = {
     "portable": [],
     **{"x86_64": X86, "amd64": X86, "aarch64": NEON, "arm64": NEON}.get(platform.machine().lower(), {}),
 }
+
+HEADERS = sorted(Path("csrc").glob("*.h"))
 
 MODULES = {  # extension -> C files besides its .pyx
     "minidl.kernels._leaf": ["csrc/dispatch.c"],
@@ -101,12 +104,14 @@ class BuildExtensions(build_ext):
 
 
 def extension(name, c_files):
-    """One Cython module: baseline flags, no instruction set flags."""
+    """One Cython module: baseline flags, no instruction set flags. One of them owns the leaves."""
+    owner = name == "minidl.kernels._leaf"
     return Extension(
         name,
         [name.replace(".", "/") + ".pyx", *c_files],
-        include_dirs=["csrc", "csrc/simd"],
-        depends=[str(path) for path in sorted(Path("csrc").rglob("*.[ch]"))],
+        include_dirs=["csrc", "csrc/simd", numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        depends=[str(path) for path in sorted(Path("csrc").rglob("*.[ch]") if owner else HEADERS)],
         extra_compile_args=list(CYTHON),
         extra_link_args=list(LINK),
     )

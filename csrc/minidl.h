@@ -18,7 +18,8 @@
 
 #define MDL_K_BLOCK 256 /* length of one block of the reduction in minidl-num-1 */
 #define MDL_MAX_ROWS 12 /* most rows of a register tile */
-#define MDL_MAX_VECS 4  /* most vectors in a row of a register tile */
+#define MDL_MAX_VECS 8  /* most vectors in a row of a register tile */
+#define MDL_N_WIDTHS 7  /* entries of mdl_leaves.widths */
 
 /* --- matmul ------------------------------------------------------------------------------------ */
 
@@ -32,6 +33,10 @@ typedef void mdl_tile_fn(ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda,
 /* Copies a k x n block with any strides to rows of length ldp, filling columns n..ldp-1 with +0. */
 typedef void mdl_pack_fn(ptrdiff_t k, ptrdiff_t n, const void *b, ptrdiff_t row_stride,
                          ptrdiff_t col_stride, void *panel, ptrdiff_t ldp);
+
+/* to[j, i] = from[i, j], where from has that many rows and columns. */
+typedef void mdl_transpose_fn(ptrdiff_t rows, ptrdiff_t cols, const void *from, ptrdiff_t ldf, void *to,
+                              ptrdiff_t ldt);
 
 /* --- element-wise ------------------------------------------------------------------------------ */
 
@@ -122,10 +127,13 @@ typedef struct {
     int fused;              /* 1 if v_fma rounds once: the bits are those of minidl-num-1 */
     ptrdiff_t item_size;    /* 4 or 8 */
     ptrdiff_t lanes;        /* elements of one vector */
-    ptrdiff_t max_vecs;     /* vectors of the widest tile */
     ptrdiff_t max_rows[MDL_MAX_VECS + 1]; /* rows of the tallest tile with that many vectors */
-    mdl_tile_fn *tile[2][MDL_MAX_ROWS + 1][MDL_MAX_VECS + 1]; /* [a transposed][rows][vectors] */
+    ptrdiff_t widths[MDL_N_WIDTHS];       /* preferred vectors of a panel with so many rows */
+    ptrdiff_t stretch;                    /* ... which may be one more, up to this */
+    /* [n == vectors * lanes][a transposed][rows][vectors], NULL beyond max_rows */
+    mdl_tile_fn *tile[2][2][MDL_MAX_ROWS + 1][MDL_MAX_VECS + 1];
     mdl_pack_fn *pack;
+    mdl_transpose_fn *transpose;
     mdl_map_fn *vmath[MDL_N_VMATH];
     mdl_act_forward_fn *act_forward[MDL_N_ACT];
     mdl_act_backward_fn *act_backward[MDL_N_ACT];

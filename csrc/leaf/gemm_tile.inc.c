@@ -1,4 +1,4 @@
-/* The register tile: c = init + a b for a few rows and up to four vectors of columns.
+/* The register tile: c = init + a b for a few rows and a few vectors of columns.
 
    All of c lives in registers while k runs. For each k one row of b is loaded (VECS vectors), each
    element of a is broadcast, and ROWS * VECS fused multiply-adds follow: ROWS * VECS independent chains
@@ -8,13 +8,36 @@
 
    It does not block, pack, thread, or apply an activation: that is minidl/kernels/matmul.pyx. */
 
-/* Rows that leave room in the register file for the vectors of b and one broadcast. */
-#if MDL_LEVEL == MDL_X86_V4 || MDL_LEVEL == MDL_NEON
-#define TILE_MAX_VECS 4
-#define TILE_MAX_ROWS {0, 12, 12, 8, 6} /* 32 registers */
-#else
-#define TILE_MAX_VECS 2
-#define TILE_MAX_ROWS {0, 12, 6, 0, 0} /* 16 registers */
+/* The shapes that fit the register file: rows * vecs accumulators, the shorter side of the tile held,
+   and one register for the longer side in turn. Few rows get wide tiles, because at least eight chains
+   must be under way to hide the latency on a CPU with two FMA units.
+
+   TILE_WIDTHS is the preferred number of vectors for so many rows of c (from 1; the last entry stands
+   for all taller blocks). A panel may be one vector wider, up to TILE_STRETCH, rather than leave a
+   panel of one vector, whose tile is bound by its loads. */
+#define UP_TO_1(X, v) X(1, v)
+#define UP_TO_2(X, v) UP_TO_1(X, v) X(2, v)
+#define UP_TO_3(X, v) UP_TO_2(X, v) X(3, v)
+#define UP_TO_4(X, v) UP_TO_3(X, v) X(4, v)
+#define UP_TO_5(X, v) UP_TO_4(X, v) X(5, v)
+#define UP_TO_6(X, v) UP_TO_5(X, v) X(6, v)
+#define UP_TO_8(X, v) UP_TO_6(X, v) X(7, v) X(8, v)
+#define UP_TO_12(X, v) UP_TO_8(X, v) X(9, v) X(10, v) X(11, v) X(12, v)
+
+#if MDL_LEVEL == MDL_X86_V4 || MDL_LEVEL == MDL_NEON /* 32 registers */
+#define TILE_SHAPES(X)                                                                            \
+    UP_TO_12(X, 1) UP_TO_12(X, 2) UP_TO_8(X, 3) UP_TO_6(X, 4)                                     \
+    UP_TO_5(X, 5) UP_TO_4(X, 6) UP_TO_3(X, 7) UP_TO_3(X, 8)
+#define TILE_MAX_ROWS {0, 12, 12, 8, 6, 5, 4, 3, 3}
+#define TILE_WIDTHS {0, 8, 8, 8, 6, 5, 4}
+#define TILE_STRETCH 4
+#else /* 16 registers */
+#define TILE_SHAPES(X)                                                                            \
+    UP_TO_12(X, 1) UP_TO_6(X, 2) UP_TO_4(X, 3) UP_TO_3(X, 4)                                      \
+    UP_TO_2(X, 5) UP_TO_2(X, 6) UP_TO_1(X, 7) UP_TO_1(X, 8)
+#define TILE_MAX_ROWS {0, 12, 6, 4, 3, 2, 2, 1, 1}
+#define TILE_WIDTHS {0, 8, 5, 3, 3, 2, 2}
+#define TILE_STRETCH 3
 #endif
 
 /* With mask registers a partial vector costs what a full one costs, and one tile serves both. */
@@ -22,65 +45,65 @@
 
 /* Element (row, p) of a. Rows are addressed from every third row pointer, because an x86 address
    is base + {1, 2} * stride: twelve rows need four bases and one stride register. */
-#define A_AT(row, p) (transposed ? a[row] : base[(row) / 3][((row) % 3) * lda + (p)])
+#define A_AT(row) (transposed ? a[row] : base[(row) / 3][((row) % 3) * lda])
+#define B_AT(j) (full || (j) < vecs - 1 ? v_load(b + (j) * VL) : v_load_tail(b + (j) * VL, tail))
 
 INLINE void tile(const int transposed, const int rows, const int vecs, const int full, ptrdiff_t n,
                  ptrdiff_t k, const real *restrict a, ptrdiff_t lda, const real *restrict b,
                  ptrdiff_t ldb, const real *init, ptrdiff_t ldi, real *c, ptrdiff_t ldc)
 {
-    const vtail tail = v_tail(n - (vecs - 1) * VL);
+    const vtail tail = v_tail(full ? VL : n - (vecs - 1) * VL);
     const real *base[MDL_MAX_ROWS / 3];
     vec acc[MDL_MAX_ROWS][MDL_MAX_VECS];
-    vec bv[MDL_MAX_VECS];
+    vec held[MDL_MAX_VECS];
 
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
         if (i % 3 == 0)
             base[i / 3] = a + i * lda;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int j = 0; j < vecs; j++)
             acc[i][j] = v_zero();
     }
 
-#define STEP(p)                                                                     \
-    do {                                                                            \
-        _Pragma("GCC unroll 4") for (int j = 0; j < vecs - 1; j++)                  \
-            bv[j] = v_load(b + j * VL);                                             \
-        bv[vecs - 1] = full ? v_load(b + (vecs - 1) * VL)                           \
-                            : v_load_tail(b + (vecs - 1) * VL, tail);               \
-        _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++)                     \
-        {                                                                           \
-            const vec av = v_set(A_AT(i, p));                                       \
-            _Pragma("GCC unroll 4") for (int j = 0; j < vecs; j++)                  \
-                acc[i][j] = v_fma(av, bv[j], acc[i][j]);                            \
-        }                                                                           \
-        b += ldb;                                                                   \
-        if (transposed)                                                             \
-            a += lda;                                                               \
-    } while (0)
-#define ADVANCE(steps)                                                              \
-    do {                                                                            \
-        _Pragma("GCC unroll 4") for (int i = 0; i < (rows + 2) / 3; i++)            \
-            base[i] += (steps);                                                     \
-    } while (0)
-#define RUN                                                                         \
-    for (; k >= 4; k -= 4) {                                                        \
-        STEP(0);                                                                    \
-        STEP(1);                                                                    \
-        STEP(2);                                                                    \
-        STEP(3);                                                                    \
-        ADVANCE(4);                                                                 \
-    }                                                                               \
-    for (; k > 0; k--) {                                                            \
-        STEP(0);                                                                    \
-        ADVANCE(1);                                                                 \
+#pragma GCC unroll 2
+    for (; k > 0; k--) {
+        if (rows >= vecs) {
+#pragma GCC unroll 8
+            for (int j = 0; j < vecs; j++)
+                held[j] = B_AT(j);
+#pragma GCC unroll 12
+            for (int i = 0; i < rows; i++) {
+                const vec av = v_set(A_AT(i));
+#pragma GCC unroll 8
+                for (int j = 0; j < vecs; j++)
+                    v_accumulate(&acc[i][j], av, held[j]);
+            }
+        } else {
+#pragma GCC unroll 12
+            for (int i = 0; i < rows; i++)
+                held[i] = v_set(A_AT(i));
+#pragma GCC unroll 8
+            for (int j = 0; j < vecs; j++) {
+                const vec bv = B_AT(j);
+#pragma GCC unroll 12
+                for (int i = 0; i < rows; i++)
+                    v_accumulate(&acc[i][j], held[i], bv);
+            }
+        }
+        b += ldb;
+        if (transposed) {
+            a += lda;
+        } else {
+#pragma GCC unroll 4
+            for (int i = 0; i < (rows + 2) / 3; i++)
+                base[i]++;
+        }
     }
-
-    RUN
 
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int j = 0; j < vecs; j++) {
             const real *from = init + i * ldi + j * VL;
             real *to = c + i * ldc + j * VL;
@@ -90,44 +113,32 @@ INLINE void tile(const int transposed, const int rows, const int vecs, const int
                 v_store_tail(to, v_add(v_load_tail(from, tail), acc[i][j]), tail);
         }
     }
-#undef ADVANCE
-#undef RUN
-#undef STEP
 }
 
-#define TILE(transposed, rows, vecs)                                                              \
-    static void tile_##transposed##_##rows##x##vecs(                                              \
-        ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda, const void *b, ptrdiff_t ldb,     \
-        const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc)                                  \
+/* Full and partial tiles are functions of their own: together they would spill registers. */
+#define TILE_FUNCTION(name, transposed, rows, vecs, full)                                         \
+    static void name(ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda, const void *b,       \
+                     ptrdiff_t ldb, const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc)      \
     {                                                                                             \
-        if (!MASKS_ARE_FREE && n == vecs * VL)                                                    \
-            tile(transposed, rows, vecs, 1, n, k, a, lda, b, ldb, init, ldi, c, ldc);             \
-        else                                                                                      \
-            tile(transposed, rows, vecs, 0, n, k, a, lda, b, ldb, init, ldi, c, ldc);             \
+        tile(transposed, rows, vecs, full, n, k, a, lda, b, ldb, init, ldi, c, ldc);              \
     }
-#define TILES_1(v) \
-    TILE(0, 1, v) TILE(0, 2, v) TILE(0, 3, v) TILE(0, 4, v) TILE(0, 5, v) TILE(0, 6, v) \
-    TILE(1, 1, v) TILE(1, 2, v) TILE(1, 3, v) TILE(1, 4, v) TILE(1, 5, v) TILE(1, 6, v)
-#define TILES_7(v) TILE(0, 7, v) TILE(0, 8, v) TILE(1, 7, v) TILE(1, 8, v)
-#define TILES_9(v) \
-    TILE(0, 9, v) TILE(0, 10, v) TILE(0, 11, v) TILE(0, 12, v) \
-    TILE(1, 9, v) TILE(1, 10, v) TILE(1, 11, v) TILE(1, 12, v)
+#define DEFINE_PARTIAL(rows, vecs)                                                                \
+    TILE_FUNCTION(partial_n_##rows##x##vecs, 0, rows, vecs, 0)                                    \
+    TILE_FUNCTION(partial_t_##rows##x##vecs, 1, rows, vecs, 0)
+#define ENTRY_PARTIAL(rows, vecs)                                                                 \
+    [0][0][rows][vecs] = partial_n_##rows##x##vecs, [0][1][rows][vecs] = partial_t_##rows##x##vecs,
+TILE_SHAPES(DEFINE_PARTIAL)
 
-
-TILES_1(1) TILES_7(1) TILES_9(1) TILES_1(2)
-#if TILE_MAX_VECS == 4
-TILES_7(2) TILES_9(2) TILES_1(3) TILES_7(3) TILES_1(4)
-#define FOUR(t, r) {NULL, tile_##t##_##r##x1, tile_##t##_##r##x2, tile_##t##_##r##x3, tile_##t##_##r##x4}
-#define THREE(t, r) {NULL, tile_##t##_##r##x1, tile_##t##_##r##x2, tile_##t##_##r##x3}
-#define TWO(t, r) {NULL, tile_##t##_##r##x1, tile_##t##_##r##x2}
-#define TILE_ROWS(t)                                                                          \
-    {{NULL}, FOUR(t, 1), FOUR(t, 2), FOUR(t, 3), FOUR(t, 4), FOUR(t, 5), FOUR(t, 6),          \
-     THREE(t, 7), THREE(t, 8), TWO(t, 9), TWO(t, 10), TWO(t, 11), TWO(t, 12)}
+#if MASKS_ARE_FREE
+#define ENTRY_FULL(rows, vecs)                                                                    \
+    [1][0][rows][vecs] = partial_n_##rows##x##vecs, [1][1][rows][vecs] = partial_t_##rows##x##vecs,
 #else
-#define TWO(t, r) {NULL, tile_##t##_##r##x1, tile_##t##_##r##x2}
-#define ONE(t, r) {NULL, tile_##t##_##r##x1}
-#define TILE_ROWS(t)                                                                          \
-    {{NULL}, TWO(t, 1), TWO(t, 2), TWO(t, 3), TWO(t, 4), TWO(t, 5), TWO(t, 6),                \
-     ONE(t, 7), ONE(t, 8), ONE(t, 9), ONE(t, 10), ONE(t, 11), ONE(t, 12)}
+#define DEFINE_FULL(rows, vecs)                                                                   \
+    TILE_FUNCTION(full_n_##rows##x##vecs, 0, rows, vecs, 1)                                       \
+    TILE_FUNCTION(full_t_##rows##x##vecs, 1, rows, vecs, 1)
+#define ENTRY_FULL(rows, vecs)                                                                    \
+    [1][0][rows][vecs] = full_n_##rows##x##vecs, [1][1][rows][vecs] = full_t_##rows##x##vecs,
+TILE_SHAPES(DEFINE_FULL)
 #endif
-#define TILE_TABLE {TILE_ROWS(0), TILE_ROWS(1)}
+
+#define TILE_TABLE {TILE_SHAPES(ENTRY_PARTIAL) TILE_SHAPES(ENTRY_FULL)}

@@ -1,7 +1,8 @@
 /* Packing: copies a block of b, of any strides, to rows of ldp elements that a tile can read.
 
    Three ways in: rows are contiguous (plain copies), columns are contiguous (b is a transposed matrix:
-   VL x VL blocks are transposed in registers), or neither (element by element). */
+   VL x VL blocks are transposed in registers), or neither (element by element). Transposition is also a
+   leaf of its own, for a product whose transpose is cheaper to compute. */
 
 /* Transposes VL vectors in registers: log2(VL) rounds of perfect shuffles. */
 INLINE void transpose_block(vec r[VL])
@@ -20,8 +21,9 @@ INLINE void transpose_block(vec r[VL])
     }
 }
 
-static void pack_transposed(ptrdiff_t k, ptrdiff_t n, const real *b, ptrdiff_t col_stride,
-                            real *panel, ptrdiff_t ldp)
+/* panel[p, j] = b[j, p] for n rows of b; columns n..end-1 of the panel may be overwritten with +0. */
+INLINE void transpose_rows(ptrdiff_t k, ptrdiff_t n, const real *b, ptrdiff_t col_stride, real *panel,
+                           ptrdiff_t ldp, ptrdiff_t end)
 {
     for (ptrdiff_t j = 0; j < n; j += VL) {
         const ptrdiff_t width = n - j < VL ? n - j : VL;
@@ -45,7 +47,7 @@ static void pack_transposed(ptrdiff_t k, ptrdiff_t n, const real *b, ptrdiff_t c
             for (int i = 0; i < VL; i++) {
                 real *row = panel + (p + i) * ldp + j;
                 if (i < height) {
-                    if (j + VL <= ldp)
+                    if (j + VL <= end)
                         v_store(row, r[i]);
                     else
                         v_store_tail(row, r[i], columns);
@@ -55,16 +57,50 @@ static void pack_transposed(ptrdiff_t k, ptrdiff_t n, const real *b, ptrdiff_t c
     }
 }
 
+/* Rows of so many vectors, a number that the compiler knows. */
+INLINE void copy_vectors(const int vecs, ptrdiff_t k, const real *from, ptrdiff_t ldf, real *to,
+                         ptrdiff_t ldt)
+{
+#pragma GCC unroll 4
+    for (ptrdiff_t p = 0; p < k; p++) {
+#pragma GCC unroll 4
+        for (int j = 0; j < vecs; j++)
+            v_store(to + j * VL, v_load(from + j * VL));
+        from += ldf;
+        to += ldt;
+    }
+}
+
+static void copy_rows(ptrdiff_t k, ptrdiff_t n, const real *from, ptrdiff_t ldf, real *to, ptrdiff_t ldt)
+{
+    for (; n >= 4 * VL; n -= 4 * VL, from += 4 * VL, to += 4 * VL)
+        copy_vectors(4, k, from, ldf, to, ldt);
+    for (; n >= 2 * VL; n -= 2 * VL, from += 2 * VL, to += 2 * VL)
+        copy_vectors(2, k, from, ldf, to, ldt);
+    for (; n >= VL; n -= VL, from += VL, to += VL)
+        copy_vectors(1, k, from, ldf, to, ldt);
+    if (n > 0) {
+        const vtail tail = v_tail(n);
+        for (ptrdiff_t p = 0; p < k; p++)
+            v_store_tail(to + p * ldt, v_load_tail(from + p * ldf, tail), tail);
+    }
+}
+
+static void transpose(ptrdiff_t rows, ptrdiff_t cols, const void *from, ptrdiff_t ldf, void *to,
+                      ptrdiff_t ldt)
+{
+    transpose_rows(cols, rows, from, ldf, to, ldt, rows);
+}
+
 static void pack(ptrdiff_t k, ptrdiff_t n, const void *b, ptrdiff_t row_stride, ptrdiff_t col_stride,
                  void *panel, ptrdiff_t ldp)
 {
     const real *from = b;
     real *to = panel;
     if (col_stride == 1) {
-        for (ptrdiff_t p = 0; p < k; p++)
-            memcpy(to + p * ldp, from + p * row_stride, (size_t)n * sizeof(real));
+        copy_rows(k, n, from, row_stride, to, ldp);
     } else if (row_stride == 1) {
-        pack_transposed(k, n, from, col_stride, to, ldp);
+        transpose_rows(k, n, from, col_stride, to, ldp, ldp);
     } else {
         for (ptrdiff_t p = 0; p < k; p++)
             for (ptrdiff_t j = 0; j < n; j++)

@@ -10,6 +10,7 @@
      v_load v_store v_load_tail (missing lanes are +0) v_store_tail v_set
      v_add v_sub v_mul v_div v_sqrt                  each correctly rounded
      v_fma(a,b,c) = a*b + c   v_fnma(a,b,c) = c - a*b      one rounding
+     v_accumulate(&c,a,b): c = a*b + c in the register of c
      v_max(a,b) = a > b ? a : b   v_min(a,b) = a < b ? a : b     so a NaN in a yields b
      v_lt v_le v_eq (false on NaN) v_isnan   v_sel(mask, a, b) = mask ? a : b
      m_and m_or m_not m_any
@@ -50,6 +51,10 @@ typedef uint32_t uint_r;
 
 #ifndef MDL_FUSED
 #define MDL_FUSED 1
+#endif
+
+#ifndef MDL_HAS_ACCUMULATE
+INLINE void v_accumulate(vec *c, vec a, vec b) { *c = v_fma(a, b, *c); }
 #endif
 
 /* The reductions of minidl-num-1 run over one group of 64 bytes of virtual lanes: 16 floats or

@@ -1,6 +1,11 @@
 /* Vectors of 256 bits: x86-64-v3 (AVX2, FMA, BMI2). See simd.h for the vocabulary. */
 #include <immintrin.h>
 
+/* v_accumulate is spelt as an instruction, because the compiler, free to choose which of its three
+   operands an FMA overwrites, shuffles and spills the accumulators of a tile that fills all sixteen
+   registers: 80 % of the FMA peak instead of 97 %. */
+#define MDL_HAS_ACCUMULATE
+
 /* AVX2 has no mask registers: a tail keeps its load mask and its length. Masked stores cost a dozen
    cycles on several CPUs, so a tail is stored through a small buffer instead. */
 typedef struct {
@@ -27,6 +32,10 @@ INLINE vec v_div(vec a, vec b) { return _mm256_div_pd(a, b); }
 INLINE vec v_sqrt(vec a) { return _mm256_sqrt_pd(a); }
 INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return _mm256_fnmadd_pd(a, b, c); }
+INLINE void v_accumulate(vec *acc, vec a, vec b)
+{
+    __asm__("vfmadd231pd %2, %1, %0" : "+x"(*acc) : "x"(a), "x"(b));
+}
 INLINE vec v_max(vec a, vec b) { return _mm256_max_pd(a, b); }
 INLINE vec v_min(vec a, vec b) { return _mm256_min_pd(a, b); }
 INLINE vmask v_lt(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
@@ -77,6 +86,10 @@ INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
 INLINE vec v_sqrt(vec a) { return _mm256_sqrt_ps(a); }
 INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); }
+INLINE void v_accumulate(vec *acc, vec a, vec b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*acc) : "x"(a), "x"(b));
+}
 INLINE vec v_max(vec a, vec b) { return _mm256_max_ps(a, b); }
 INLINE vec v_min(vec a, vec b) { return _mm256_min_ps(a, b); }
 INLINE vmask v_lt(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }

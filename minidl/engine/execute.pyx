@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 
 from minidl.engine.plan cimport CACHE_LINE, BoundOp, Plan, Step
 from minidl.kernels._leaf cimport mdl_sgd
-from minidl.kernels.matmul cimport Epilogue, gemm, scratch_bytes
+from minidl.kernels.matmul cimport Epilogue, Product, gemm, plan_product, scratch_bytes
 
 
 cdef inline void cut(ptrdiff_t n, ptrdiff_t unit, ptrdiff_t thread, ptrdiff_t n_threads,
@@ -52,8 +52,9 @@ cdef void run_dense(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     epilogue.saved = row(op, 4, step, r0) if op.p[4] != NULL else NULL
     epilogue.lds = ld(op, 4)
     epilogue.param = op.param
-    gemm(op.leaf, r1 - r0, op.n, op.k, row(op, 0, step, r0), ld(op, 0), 1, op.p[1], ld(op, 1), 1,
-         op.p[2], 0, row(op, 3, step, r0), ld(op, 3), &epilogue,
+    cdef Product product
+    plan_product(&product, op.leaf, r1 - r0, op.n, op.k, ld(op, 0), 1, ld(op, 1), 1, True)
+    gemm(&product, row(op, 0, step, r0), op.p[1], op.p[2], 0, row(op, 3, step, r0), ld(op, 3), &epilogue,
          plan.scratch + thread * scratch_bytes())
 
 
@@ -119,8 +120,9 @@ cdef void run_dense_dx(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     epilogue.lds = ld(op, 2)
     epilogue.param = op.param
     # the transpose of the weights: element (p, j) of b stands at j * ld + p
-    gemm(op.leaf, r1 - r0, op.k, op.n, row(op, 0, step, r0), ld(op, 0), 1, op.p[1], 1, ld(op, 1),
-         NULL, 0, row(op, 3, step, r0), ld(op, 3), &epilogue,
+    cdef Product product
+    plan_product(&product, op.leaf, r1 - r0, op.k, op.n, ld(op, 0), 1, 1, ld(op, 1), True)
+    gemm(&product, row(op, 0, step, r0), op.p[1], NULL, 0, row(op, 3, step, r0), ld(op, 3), &epilogue,
          plan.scratch + thread * scratch_bytes())
 
 
@@ -129,15 +131,16 @@ cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     # x, dz, dweight, dbias
     cdef ptrdiff_t i0 = 0, i1 = op.k, j0 = 0, j1 = op.n, c0, c1, size = op.leaf.item_size
     cdef char *block
+    cdef Product product
     if op.k >= op.n:
         cut(op.k, 1, thread, n_threads, &i0, &i1)
     else:
         cut(op.n, op.leaf.lanes, thread, n_threads, &j0, &j1)
     if i0 < i1 and j0 < j1:
         block = op.p[2] + i0 * op.stride[2] + j0 * size
-        gemm(op.leaf, i1 - i0, j1 - j0, step.rows, row(op, 0, step, 0) + i0 * size, 1, ld(op, 0),
-             row(op, 1, step, 0) + j0 * size, ld(op, 1), 1, NULL, 0, block, ld(op, 2), NULL,
-             plan.scratch + thread * scratch_bytes())
+        plan_product(&product, op.leaf, i1 - i0, j1 - j0, step.rows, 1, ld(op, 0), ld(op, 1), 1, True)
+        gemm(&product, row(op, 0, step, 0) + i0 * size, row(op, 1, step, 0) + j0 * size, NULL, 0,
+             block, ld(op, 2), NULL, plan.scratch + thread * scratch_bytes())
         if not op.leaf.all_finite(i1 - i0, j1 - j0, block, ld(op, 2)):
             plan.flags[thread * (CACHE_LINE // sizeof(int))] |= 1
     if op.p[3] != NULL:

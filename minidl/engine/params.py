@@ -14,6 +14,7 @@ import numpy as np
 from minidl.errors import ShapeError, UnknownParameterError, unknown_name
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+WIDE_LINES = 8  # cache lines of a row from which one more, at most an eighth, is no waste
 
 
 def aligned_zeros(n: int, dtype) -> np.ndarray:
@@ -27,15 +28,16 @@ def aligned_zeros(n: int, dtype) -> np.ndarray:
 def leading_dimension(columns: int, dtype) -> int:
     """Return the distance between rows of a matrix with so many columns, in elements.
 
-    Rows start on 64-byte boundaries, so that vectors never straddle cache lines. Rows a multiple of
-    2 KB apart would compete for the same few lines of the L1 cache; they get one line more. Rows shorter
-    than half a cache line stay dense: padding would more than double them.
+    Rows start on 64-byte boundaries, so that vectors never straddle cache lines. Wide rows lie an odd
+    number of cache lines apart: a kernel that walks down a few columns then meets all sets of the L1
+    cache, where rows a multiple of 1 KB apart would compete for every sixteenth. Rows shorter than half
+    a cache line stay dense: padding would more than double them.
     """
     lanes = ALIGNMENT // np.dtype(dtype).itemsize
     if columns < lanes // 2:
         return max(columns, 1)
-    padded = -(-columns // lanes) * lanes
-    return padded + lanes if padded >= 512 and padded * 64 // lanes % 2048 == 0 else padded
+    lines = -(-columns // lanes)
+    return (lines | 1 if lines >= WIDE_LINES else lines) * lanes
 
 
 class Layout:

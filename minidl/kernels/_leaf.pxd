@@ -7,6 +7,7 @@ cdef extern from "minidl.h" nogil:
         MDL_K_BLOCK
         MDL_MAX_ROWS
         MDL_MAX_VECS
+        MDL_N_WIDTHS
         MDL_N_VMATH
         MDL_N_ACT
         MDL_N_LOSS
@@ -15,6 +16,8 @@ cdef extern from "minidl.h" nogil:
                               const void *, ptrdiff_t, void *, ptrdiff_t) noexcept
     ctypedef void mdl_pack_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, void *,
                               ptrdiff_t) noexcept
+    ctypedef void mdl_transpose_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *,
+                                   ptrdiff_t) noexcept
     ctypedef void mdl_map_fn(ptrdiff_t, const void *, void *) noexcept
     ctypedef void mdl_act_forward_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *, ptrdiff_t,
                                      void *, ptrdiff_t, const double *) noexcept
@@ -46,10 +49,12 @@ cdef extern from "minidl.h" nogil:
         int fused
         ptrdiff_t item_size
         ptrdiff_t lanes
-        ptrdiff_t max_vecs
-        ptrdiff_t max_rows[5]
-        mdl_tile_fn *tile[2][13][5]
+        ptrdiff_t max_rows[9]
+        ptrdiff_t widths[7]
+        ptrdiff_t stretch
+        mdl_tile_fn *tile[2][2][13][9]
         mdl_pack_fn *pack
+        mdl_transpose_fn *transpose
         mdl_map_fn *vmath[1]
         mdl_act_forward_fn *act_forward[1]
         mdl_act_backward_fn *act_backward[1]

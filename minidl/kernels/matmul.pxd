@@ -8,10 +8,22 @@ ctypedef struct Epilogue:
     ptrdiff_t lds
     const double *param
 
+# The plan of one product c = init + a b: sizes and strides in elements, and what follows from them.
+ctypedef struct Product:
+    const mdl_leaves *leaf
+    ptrdiff_t m, n, k
+    ptrdiff_t a_row, a_col, b_row, b_col
+    bint swapped        # c^T = b^T a^T is computed, in panels that are transposed into c
+    bint transposed     # the tile reads a along its columns
+    bint pack_a, pack_b
+    ptrdiff_t row_blocks
+    ptrdiff_t vectors, panels
+
 cdef ptrdiff_t scratch_bytes() noexcept nogil  # per thread
 
-cdef void gemm(const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
-               const char *a, ptrdiff_t a_row, ptrdiff_t a_col,
-               const char *b, ptrdiff_t b_row, ptrdiff_t b_col,
-               const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc,
-               const Epilogue *epilogue, char *scratch) noexcept nogil
+cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+                       ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t b_row,
+                       ptrdiff_t b_col, bint b_aligned) noexcept nogil
+
+cdef void gemm(const Product *p, const char *a, const char *b, const char *init, ptrdiff_t ldi,
+               char *c, ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil

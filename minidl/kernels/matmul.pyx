@@ -2,23 +2,35 @@
 
     c[i, j] = act(init[i, j] + sum_p a[i, p] b[p, j])        with the block rule of minidl-num-1
 
-Three loops stand around the tile (csrc/leaf/gemm_tile.inc.c): blocks of rows, panels of columns, and
-blocks of 256 along k. A panel of c stays in the L2 cache from its first k block to its epilogue (the
-activation, or the derivative in the backward pass), so neither costs a pass over memory. b is read in
-place where its rows are contiguous and not a multiple of the page size apart; else the panel is copied
-(packed) first. a is read in place if either of its strides is 1.
+Three loops stand around the tile (csrc/leaf/gemm_tile.inc.c): blocks of rows, blocks of 256 along k,
+and panels of columns.
 
-Nothing here allocates, locks or fails: the caller owns the scratch memory and the thread team, and
-passes each thread its own block of c.
+- A block of a (192 x 256 floats) stays in the L2 cache while all panels pass over it. It is read in place
+  if either of its strides is 1.
+- A panel of b (256 rows of two vectors or more) stays in the L1 cache while all tiles of the block pass
+  over it. It is read in place where its rows are contiguous and lie close together; else it is copied
+  (packed) first, and transposed on the way if need be.
+- A panel of c gets its epilogue (the activation, or the derivative in the backward pass) right after its
+  last block of k, while it is in cache: neither costs a pass over memory.
+
+What follows from the sizes and strides alone is decided once, by :func:`plan_product`; a training step
+then only runs the loops. Nothing here allocates, locks or fails: the caller owns the scratch memory and the
+thread team, and passes each thread its own block of c.
 """
 
 from cython.parallel cimport parallel, threadid
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
+
+cimport numpy as cnp
 
 from minidl.kernels._leaf cimport (
-    MDL_ACT_identity, MDL_K_BLOCK, MDL_MAX_ROWS, Matrix, matrix, mdl_leaves,
+    MDL_ACT_identity, MDL_K_BLOCK, MDL_MAX_ROWS, MDL_MAX_VECS, MDL_N_WIDTHS, leaves, mdl_leaves,
+    mdl_tile_fn,
 )
 from minidl.kernels.activation cimport ActivationCall, activation_call
+
+cdef extern from "stdlib.h" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
 
 cdef extern from "team.h" nogil:
     int mdl_team_size()
@@ -28,124 +40,244 @@ import numpy as np
 from minidl.errors import DtypeError, ShapeError
 from minidl.kernels import threads
 
-cdef ptrdiff_t ROW_BLOCK = 384      # rows of c per panel: 384 x 64 floats are 96 KB, inside L2
-cdef ptrdiff_t PACK_STRIDE = 4096   # bytes between rows of b from which a panel is packed ...
-cdef ptrdiff_t PACK_ROWS = 48       # ... if so many rows of c share the packed panel
-cdef ptrdiff_t PANEL_BYTES = 64 * 256 * 4   # widest tile x k block; the same for both dtypes
-cdef char zeros[4096]               # an init row of zeros
+cnp.import_array()
+
+cdef ptrdiff_t BLOCK_BYTES = 192 * 1024  # of a block of a, which stays in L2
+cdef ptrdiff_t PANEL_BYTES = MDL_MAX_VECS * 64 * MDL_K_BLOCK  # of the widest panel of b
+cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of b pays, if b lies badly
+cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
+cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
+cdef double SERIAL_FLOPS = 2e6      # products below this never ask for a team
+cdef double HOLD_GIL_FLOPS = 1e5    # and below this do not even release the GIL
+cdef char zeros[64 * MDL_MAX_VECS]  # an init row of zeros
 
 
 cdef ptrdiff_t scratch_bytes() noexcept nogil:
-    return PANEL_BYTES + MDL_MAX_ROWS * MDL_K_BLOCK * 8
+    return PANEL_BYTES + BLOCK_BYTES // 8 * 9  # rows of a packed block lie 256 elements and a line apart
 
 
-cdef void gemm(const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
-               const char *a, ptrdiff_t a_row, ptrdiff_t a_col,
-               const char *b, ptrdiff_t b_row, ptrdiff_t b_col,
-               const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc,
-               const Epilogue *epilogue, char *scratch) noexcept nogil:
-    """c (m x n, unit column stride) = epilogue(init + a b); init NULL means zero.
+cdef inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline bint crowded(ptrdiff_t rows, ptrdiff_t stride_bytes) noexcept nogil:
+    """True if a cache line of each of so many rows is more than half of an L1 cache of 32 KB can hold.
+
+    A line of memory may lie in one set of 8 lines only, that of its address modulo 4 KB: rows whose distance
+    has a power of two in it share few sets.
+    """
+    cdef ptrdiff_t room = 64 * 8 // 2, step = stride_bytes
+    while step % 128 == 0 and room > 4:
+        step //= 2
+        room //= 2
+    return rows > room
+
+
+cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+                       ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t b_row,
+                       ptrdiff_t b_col, bint b_aligned) noexcept nogil:
+    """Decide how c (m x n, unit column stride) = init + a b is computed.
+
+    b_aligned says that the first element of b starts a cache line.
+    """
+    cdef ptrdiff_t lanes = leaf.lanes, size = leaf.item_size, width
+    cdef ptrdiff_t depth = min(k, MDL_K_BLOCK)
+    p.leaf = leaf
+    # Few columns leave lanes idle, or tiles of one vector short of work. Where both operands can be read
+    # along the other side, their transposes swap roles, and lanes run over the rows of c.
+    p.swapped = (a_row == 1 and b_col == 1 and k >= SWAP_DEPTH and m >= 2 * lanes and n < m
+                 and (n <= lanes or 4 * n < 3 * lanes * ceil_div(n, lanes)))
+    if p.swapped:
+        m, n = n, m
+        a_row, a_col, b_row, b_col = b_col, b_row, a_col, a_row
+    p.m = m
+    p.n = n
+    p.k = k
+    p.a_row = a_row
+    p.a_col = a_col
+    p.b_row = b_row
+    p.b_col = b_col
+    p.pack_b = b_col != 1 or (m >= PACK_ROWS and (
+        not b_aligned or b_row * size % 64 != 0 or crowded(depth, b_row * size)))
+    p.row_blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
+    p.vectors = ceil_div(n, lanes)
+    width = leaf.widths[min(m, MDL_N_WIDTHS - 1)]
+    p.panels = ceil_div(p.vectors, width)
+    if width < leaf.stretch and p.panels > 1 and p.vectors % width == 1:
+        p.panels -= 1  # one wider panel rather than a single vector
+    # A tile that reads a along its columns takes a few elements of each of 256 cache lines.
+    p.pack_a = a_col != 1 and not p.swapped and (a_row != 1 or (p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size)))
+    p.transposed = a_col != 1 and not p.pack_a
+
+
+cdef inline void tiles(const Product *p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t vecs, ptrdiff_t k,
+                       const char *a, ptrdiff_t lda, const char *b, ptrdiff_t ldb,
+                       const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc) noexcept nogil:
+    """One panel of c, one block of k: a column of tiles whose heights differ by at most one row."""
+    cdef const mdl_leaves *leaf = p.leaf
+    cdef ptrdiff_t size = leaf.item_size
+    cdef ptrdiff_t count = ceil_div(m, leaf.max_rows[vecs])
+    cdef ptrdiff_t rows = m // count, taller = m - rows * count, t = 0
+    cdef ptrdiff_t a_step = size if p.transposed else lda * size
+    cdef bint full = n == vecs * leaf.lanes
+    cdef mdl_tile_fn *tile
+    if taller > 0:
+        rows += 1
+    else:
+        taller = count
+    while True:
+        tile = leaf.tile[full][p.transposed][rows][vecs]
+        while t < taller:
+            tile(n, k, a, lda, b, ldb, init, ldi, c, ldc)
+            a += rows * a_step
+            c += rows * ldc * size
+            init += rows * ldi * size
+            t += 1
+        if t == count:
+            return
+        rows -= 1
+        taller = count
+
+
+cdef void gemm(const Product *p, const char *a, const char *b, const char *init, ptrdiff_t ldi,
+               char *c, ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil:
+    """c = epilogue(init + a b); init NULL means zero.
 
     Row i of init starts at init + i*ldi: ldi = 0 repeats a bias row. scratch holds scratch_bytes().
     """
+    if p.swapped:
+        gemm_swapped(p, a, b, init, ldi, c, ldc, scratch)
+        if epilogue != NULL:
+            finish(epilogue, p.n, p.m, p.leaf.item_size, 0, 0, c, ldc)
+        return
+    cdef const mdl_leaves *leaf = p.leaf
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
-    cdef ptrdiff_t vectors = (n + lanes - 1) // lanes
-    cdef ptrdiff_t panels = (vectors + leaf.max_vecs - 1) // leaf.max_vecs
-    cdef bint packed = b_col != 1 or (b_row * size >= PACK_STRIDE and m >= PACK_ROWS)
-    cdef bint a_strided = a_col != 1 and a_row != 1
-    cdef bint transposed = a_col != 1 and a_row == 1
-    cdef ptrdiff_t lda = a_col if transposed else a_row
     cdef char *b_panel = scratch
-    cdef char *a_tile = scratch + PANEL_BYTES
-    cdef ptrdiff_t i0, i1, j0, j1, p0, kb, i, rows, tiles, t, width, vecs, panel, ldb, ldfrom
-    cdef const char *b_block
+    cdef char *packed_a = scratch + PANEL_BYTES
+    cdef ptrdiff_t block, i0, i1, j0, j1, p0, kb, vecs, panel, ldfrom, ldb
+    cdef ptrdiff_t lda = p.a_col if p.transposed else p.a_row
     cdef const char *a_block
+    cdef const char *b_block
     cdef const char *start
     cdef char *to
-
-    i0 = 0
-    while i0 < m:
-        i1 = min(i0 + ROW_BLOCK, m)
-        for panel in range(panels):
-            # panels differ by at most one vector, so no panel is left with a single narrow column
-            j0 = vectors * panel // panels * lanes
-            j1 = min(vectors * (panel + 1) // panels * lanes, n)
-            width = j1 - j0
-            vecs = (width + lanes - 1) // lanes
-            tiles = (i1 - i0 + leaf.max_rows[vecs] - 1) // leaf.max_rows[vecs]
-            p0 = 0
-            while True:
-                kb = min(MDL_K_BLOCK, k - p0)
-                b_block = b + (p0 * b_row + j0 * b_col) * size
-                ldb = b_row
-                if packed:
-                    leaf.pack(kb, width, b_block, b_row, b_col, b_panel, vecs * lanes)
+    i1 = 0
+    for block in range(p.row_blocks):
+        i0 = i1
+        i1 = p.m * (block + 1) // p.row_blocks
+        p0 = 0
+        while True:
+            kb = min(MDL_K_BLOCK, p.k - p0)
+            a_block = a + (i0 * p.a_row + p0 * p.a_col) * size
+            if p.pack_a:
+                lda = MDL_K_BLOCK + 64 // size
+                leaf.pack(i1 - i0, kb, a_block, p.a_row, p.a_col, packed_a, lda)
+                a_block = packed_a
+            j1 = 0
+            for panel in range(p.panels):  # panels differ by at most one vector
+                j0 = j1
+                vecs = p.vectors * (panel + 1) // p.panels - j0 // lanes
+                j1 = min(j0 + vecs * lanes, p.n)
+                b_block = b + (p0 * p.b_row + j0 * p.b_col) * size
+                ldb = p.b_row
+                if p.pack_b:
+                    leaf.pack(kb, j1 - j0, b_block, p.b_row, p.b_col, b_panel, vecs * lanes)
                     b_block = b_panel
                     ldb = vecs * lanes
-                i = i0
-                for t in range(tiles):  # tiles differ by at most one row
-                    rows = i0 + (i1 - i0) * (t + 1) // tiles - i
-                    a_block = a + (i * a_row + p0 * a_col) * size
-                    to = c + (i * ldc + j0) * size
-                    if p0 > 0:
-                        start = to
-                        ldfrom = ldc
-                    elif init == NULL:
-                        start = zeros
-                        ldfrom = 0
-                    else:
-                        start = init + (i * ldi + j0) * size
-                        ldfrom = ldi
-                    if a_strided:
-                        leaf.pack(rows, kb, a_block, a_row, a_col, a_tile, MDL_K_BLOCK)
-                        leaf.tile[0][rows][vecs](width, kb, a_tile, MDL_K_BLOCK, b_block, ldb,
-                                                 start, ldfrom, to, ldc)
-                    else:
-                        leaf.tile[transposed][rows][vecs](width, kb, a_block, lda, b_block, ldb,
-                                                          start, ldfrom, to, ldc)
-                    i += rows
-                p0 += kb
-                if p0 >= k:
-                    break
-            if epilogue == NULL:
-                continue
-            to = c + (i0 * ldc + j0) * size
-            if epilogue.forward != NULL:
-                epilogue.forward(
-                    i1 - i0, width, to, ldc, to, ldc,
-                    NULL if epilogue.saved == NULL
-                    else epilogue.saved + (i0 * epilogue.lds + j0) * size,
-                    epilogue.lds, epilogue.param)
-            if epilogue.backward != NULL:
-                epilogue.backward(
-                    i1 - i0, width, to, ldc,
-                    epilogue.saved + (i0 * epilogue.lds + j0) * size, epilogue.lds,
-                    to, ldc, epilogue.param)
-        i0 = i1
+                to = c + (i0 * ldc + j0) * size
+                if p0 > 0:
+                    start = to
+                    ldfrom = ldc
+                elif init == NULL:
+                    start = zeros
+                    ldfrom = 0
+                else:
+                    start = init + (i0 * ldi + j0) * size
+                    ldfrom = ldi
+                tiles(p, i1 - i0, j1 - j0, vecs, kb, a_block, lda, b_block, ldb, start, ldfrom, to, ldc)
+                if epilogue != NULL and p0 + kb >= p.k:
+                    finish(epilogue, i1 - i0, j1 - j0, size, i0, j0, to, ldc)
+            p0 += kb
+            if p0 >= p.k:
+                break
 
 
-cdef void gemm_share(const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
-                     const char *a, ptrdiff_t a_row, ptrdiff_t a_col,
-                     const char *b, ptrdiff_t b_row, ptrdiff_t b_col,
-                     const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc,
-                     const Epilogue *epilogue, char *scratch,
-                     ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
-    """One thread's share of a stand-alone product: rows if there are enough, else columns."""
-    cdef ptrdiff_t i0 = 0, i1 = m, j0 = 0, j1 = n, unit
-    if m >= n_threads * MDL_MAX_ROWS or m >= n:
-        i0 = m * thread // n_threads
-        i1 = m * (thread + 1) // n_threads
-    else:
-        unit = (n + leaf.lanes - 1) // leaf.lanes
-        j0 = unit * thread // n_threads * leaf.lanes
-        j1 = min(unit * (thread + 1) // n_threads * leaf.lanes, n)
-    cdef ptrdiff_t size = leaf.item_size
+cdef void gemm_swapped(const Product *p, const char *a, const char *b, const char *init,
+                       ptrdiff_t ldi, char *c, ptrdiff_t ldc, char *scratch) noexcept nogil:
+    """The same product by panels of c^T = b^T a^T, each transposed into c."""
+    cdef const mdl_leaves *leaf = p.leaf
+    cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
+    cdef ptrdiff_t ldp = MDL_MAX_VECS * lanes, p0, kb, j0, j1, vecs, panel, ldfrom
+    cdef char *c_panel = scratch       # up to 3 * lanes rows of the widest panel
+    cdef const char *start
+    j1 = 0
+    for panel in range(p.panels):
+        j0 = j1
+        vecs = p.vectors * (panel + 1) // p.panels - j0 // lanes
+        j1 = min(j0 + vecs * lanes, p.n)
+        if init != NULL:
+            leaf.pack(p.m, j1 - j0, init + j0 * ldi * size, 1, ldi, c_panel, ldp)
+        p0 = 0
+        while True:
+            kb = min(MDL_K_BLOCK, p.k - p0)
+            start, ldfrom = c_panel, ldp
+            if p0 == 0 and init == NULL:
+                start, ldfrom = zeros, 0
+            tiles(p, p.m, j1 - j0, vecs, kb, b + p0 * p.a_col * size, p.a_col,
+                  a + (p0 * p.b_row + j0) * size, p.b_row, start, ldfrom, c_panel, ldp)
+            p0 += kb
+            if p0 >= p.k:
+                break
+        leaf.transpose(p.m, j1 - j0, c_panel, ldp, c + j0 * ldc * size, ldc)
+
+
+cdef inline void finish(const Epilogue *epilogue, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t size,
+                        ptrdiff_t i, ptrdiff_t j, char *c, ptrdiff_t ldc) noexcept nogil:
+    """Apply the epilogue to the finished block of c whose first element is (i, j)."""
+    cdef char *saved = epilogue.saved
+    if saved != NULL:
+        saved += (i * epilogue.lds + j) * size
+    if epilogue.forward != NULL:
+        epilogue.forward(rows, cols, c, ldc, c, ldc, saved, epilogue.lds, epilogue.param)
+    if epilogue.backward != NULL:
+        epilogue.backward(rows, cols, c, ldc, saved, epilogue.lds, c, ldc, epilogue.param)
+
+
+# --- stand-alone products -------------------------------------------------------------------------
+
+cdef struct View:
+    char *data
+    int type                                      # NPY_FLOAT or NPY_DOUBLE
+    ptrdiff_t size                                # bytes of an element
+    ptrdiff_t rows, cols, row_stride, col_stride  # strides in elements
+
+
+cdef void share(const mdl_leaves *leaf, const View *a, const View *b, const View *c, const char *init,
+                const Epilogue *epilogue, char *scratch, ptrdiff_t thread,
+                ptrdiff_t n_threads) noexcept nogil:
+    """One thread's block of c: cut into a grid whose blocks need the fewest rows of a and columns of b."""
+    cdef ptrdiff_t size = leaf.item_size, m = c.rows, n = c.cols, units = ceil_div(n, leaf.lanes)
+    cdef ptrdiff_t down = 1, across, best = -1, cost, candidate
+    for candidate in range(1, n_threads + 1):
+        if n_threads % candidate == 0:
+            cost = (ceil_div(m, candidate)
+                    + ceil_div(units, n_threads // candidate) * leaf.lanes)
+            if best < 0 or cost < best:
+                best = cost
+                down = candidate
+    across = n_threads // down
+    cdef ptrdiff_t row = thread // across, column = thread % across
+    cdef ptrdiff_t i0 = m * row // down, i1 = m * (row + 1) // down
+    cdef ptrdiff_t j0 = min(n, units * column // across * leaf.lanes)
+    cdef ptrdiff_t j1 = min(n, units * (column + 1) // across * leaf.lanes)
+    cdef Product p
+    if i0 == i1 or j0 == j1:
+        return
+    plan_product(&p, leaf, i1 - i0, j1 - j0, a.cols, a.row_stride, a.col_stride, b.row_stride,
+                 b.col_stride, (<size_t> b.data) % 64 == 0)
     if init != NULL:
-        init += (i0 * ldi + j0) * size
-    if i0 < i1 and j0 < j1:
-        gemm(leaf, i1 - i0, j1 - j0, k, a + i0 * a_row * size, a_row, a_col,
-             b + j0 * b_col * size, b_row, b_col, init, ldi, c + (i0 * ldc + j0) * size, ldc,
-             epilogue, scratch)
+        init += j0 * size
+    gemm(&p, a.data + i0 * a.row_stride * size, b.data + j0 * b.col_stride * size, init, 0,
+         c.data + (i0 * c.row_stride + j0) * size, c.row_stride, epilogue, scratch)
 
 
 def matmul(a, b, out=None, transpose_a=False, transpose_b=False, bias=None, activation=None,
@@ -189,88 +321,157 @@ def matmul(a, b, out=None, transpose_a=False, transpose_b=False, bias=None, acti
     array([[ 0., 10.],
            [ 5., 22.]])
     """
+    cdef View av, bv, cv
+    a = view_of("a", a, &av, True)
+    b = view_of("b", b, &bv, True)
     if transpose_a:
-        a = a.T
+        flip(&av)
     if transpose_b:
-        b = b.T
-    _check_matrix("a", a)
-    _check_matrix("b", b)
-    if a.shape[1] != b.shape[0]:
+        flip(&bv)
+    if av.cols != bv.rows:
         raise ShapeError(
-            f"a has shape {a.shape} and b has shape {b.shape} (after transposition): "
-            f"the {a.shape[1]} columns of a must match the {b.shape[0]} rows of b.")
-    if a.dtype != b.dtype:
+            f"a has shape ({av.rows}, {av.cols}) and b has shape ({bv.rows}, {bv.cols}) (after "
+            f"transposition): the {av.cols} columns of a must match the {bv.rows} rows of b.")
+    if av.type != bv.type:
         raise DtypeError(f"a is {a.dtype} and b is {b.dtype}: convert one of them.")
-    shape = (a.shape[0], b.shape[1])
+    cdef cnp.npy_intp shape[2]
+    shape[0] = av.rows
+    shape[1] = bv.cols
     if out is None:
-        out = np.empty(shape, a.dtype)
+        out = cnp.PyArray_EMPTY(2, shape, av.type, 0)
+        view_of("out", out, &cv, False)
     else:
-        _check_matrix("out", out)
-        if out.shape != shape or out.dtype != a.dtype:
-            raise ShapeError(f"out: expected shape {shape} of {a.dtype}, "
+        view_of("out", out, &cv, False)
+        if cv.rows != av.rows or cv.cols != bv.cols or cv.type != av.type:
+            raise ShapeError(f"out: expected shape ({av.rows}, {bv.cols}) of {a.dtype}, "
                              f"got {out.shape} of {out.dtype}.")
-        if np.may_share_memory(out, a) or np.may_share_memory(out, b):
+        if not cnp.PyArray_ISWRITEABLE(out):
+            raise ShapeError("out is read-only: pass another array.")
+        if overlap(&cv, &av) or overlap(&cv, &bv):
             raise ShapeError("out overlaps an input: pass another array.")
-    # the kernel wants unit column stride: otherwise a temporary takes the result
-    target = out if out.strides[1] == out.itemsize or out.shape[1] <= 1 else np.empty(shape, a.dtype)
+    target = out
+    if cv.col_stride != 1:  # the kernel wants unit column stride: a temporary takes the result
+        target = cnp.PyArray_EMPTY(2, shape, av.type, 0)
+        view_of("out", target, &cv, False)
 
-    cdef Matrix av = _view(a), bv = _view(b), cv = matrix(target, True)
-    cdef Matrix bias_view = None
+    cdef const mdl_leaves *leaf = leaves(av.type == cnp.NPY_DOUBLE)
     cdef const char *init = NULL
     if bias is not None:
-        if bias.ndim != 1 or bias.shape[0] != shape[1] or bias.dtype != a.dtype:
-            raise ShapeError(f"bias: expected shape ({shape[1]},) of {a.dtype}, "
-                             f"got {bias.shape} of {bias.dtype}.")
-        bias_view = matrix(np.ascontiguousarray(bias))
-        init = bias_view.data
+        if (not isinstance(bias, np.ndarray) or bias.ndim != 1 or bias.shape[0] != bv.cols
+                or bias.dtype != a.dtype):
+            raise ShapeError(f"bias: expected shape ({bv.cols},) of {a.dtype}, got "
+                             f"{getattr(bias, 'shape', type(bias).__name__)} of "
+                             f"{getattr(bias, 'dtype', 'no dtype')}.")
+        bias = np.ascontiguousarray(bias)
+        init = <const char *> cnp.PyArray_DATA(bias)
 
-    cdef ActivationCall call = activation_call("identity" if activation is None else activation)
     cdef Epilogue epilogue
-    epilogue.forward = NULL if call.code == MDL_ACT_identity else av.leaf.act_forward[call.code]
+    cdef ActivationCall call
+    epilogue.forward = NULL
     epilogue.backward = NULL
     epilogue.saved = NULL
     epilogue.lds = 0
-    epilogue.param = call.param
+    if activation is not None:
+        call = activation_call(activation)
+        epilogue.param = call.param
+        if call.code != MDL_ACT_identity:
+            epilogue.forward = leaf.act_forward[call.code]
 
-    cdef ptrdiff_t m = av.rows, n = bv.cols, k = av.cols
-    cdef int team
-    if n_threads is None:
-        team = threads.team(2.0 * m * n * k)
-    else:
+    cdef double flops = 2.0 * cv.rows * cv.cols * av.cols
+    cdef int team = 1
+    if n_threads is not None:
         team = threads.explicit_team(n_threads)
-    cdef char *scratch = <char *> malloc(team * scratch_bytes())
-    if scratch == NULL:
-        raise MemoryError("matmul: no memory for scratch")
-    try:
+    elif flops >= SERIAL_FLOPS:
+        team = threads.team(flops)
+    cdef int room = team
+    cdef char *scratch = take_scratch(&room)
+    if team == 1 and flops < HOLD_GIL_FLOPS:
+        share(leaf, &av, &bv, &cv, init, &epilogue, scratch, 0, 1)
+    else:
         with nogil:
             if team == 1:
-                gemm_share(av.leaf, m, n, k, av.data, av.row_stride, av.col_stride,
-                           bv.data, bv.row_stride, bv.col_stride, init, 0,
-                           cv.data, cv.row_stride, &epilogue, scratch, 0, 1)
+                share(leaf, &av, &bv, &cv, init, &epilogue, scratch, 0, 1)
             else:
                 with parallel(num_threads=team):
-                    gemm_share(av.leaf, m, n, k, av.data, av.row_stride, av.col_stride,
-                               bv.data, bv.row_stride, bv.col_stride, init, 0,
-                               cv.data, cv.row_stride, &epilogue,
-                               scratch + threadid() * scratch_bytes(),
-                               threadid(), mdl_team_size())
-    finally:
-        free(scratch)
+                    share(leaf, &av, &bv, &cv, init, &epilogue,
+                          scratch + threadid() * scratch_bytes(), threadid(), mdl_team_size())
+    give_scratch(scratch, room)
     if target is not out:
         out[...] = target
     return out
 
 
-cdef Matrix _view(array):
-    """Borrow a matrix; strides that are no multiple of the item size cost a copy."""
-    if array.strides[0] % array.itemsize or array.strides[1] % array.itemsize:
-        array = np.ascontiguousarray(array)
-    return matrix(array)
-
-
-def _check_matrix(name, array):
-    if not isinstance(array, np.ndarray) or array.dtype.char not in "fd" or not array.dtype.isnative:
+cdef object view_of(str name, object array, View *view, bint may_copy):
+    """Borrow a matrix; return the array that owns the memory, which the view must not outlive."""
+    if not cnp.PyArray_Check(array):
         raise DtypeError(f"{name}: expected an ndarray of float32 or float64, got "
-                         f"{getattr(array, 'dtype', type(array).__name__)}.")
-    if array.ndim != 2:
+                         f"{type(array).__name__}.")
+    view.type = cnp.PyArray_TYPE(array)
+    if (view.type != cnp.NPY_FLOAT and view.type != cnp.NPY_DOUBLE) or cnp.PyArray_ISBYTESWAPPED(array):
+        raise DtypeError(f"{name}: expected an ndarray of float32 or float64, got {array.dtype}.")
+    if cnp.PyArray_NDIM(array) != 2:
         raise ShapeError(f"{name}: expected 2 dimensions, got shape {array.shape}.")
+    cdef ptrdiff_t size = 8 if view.type == cnp.NPY_DOUBLE else 4
+    cdef cnp.npy_intp *strides = cnp.PyArray_STRIDES(array)
+    if not cnp.PyArray_ISALIGNED(array) or strides[0] % size or strides[1] % size:
+        if not may_copy:
+            raise ShapeError(f"{name}: expected aligned elements and strides that are multiples of "
+                             f"{size} bytes, got strides {array.strides}: pass another array.")
+        array = np.array(array, order="C")
+        strides = cnp.PyArray_STRIDES(array)
+    view.data = <char *> cnp.PyArray_DATA(array)
+    view.size = size
+    view.rows = cnp.PyArray_DIM(array, 0)
+    view.cols = cnp.PyArray_DIM(array, 1)
+    # the stride of a single row or column means nothing
+    view.row_stride = strides[0] // size if view.rows > 1 else max(view.cols, 1)
+    view.col_stride = strides[1] // size if view.cols > 1 else 1
+    return array
+
+
+cdef inline void flip(View *view) noexcept:
+    view.rows, view.cols = view.cols, view.rows
+    view.row_stride, view.col_stride = view.col_stride, view.row_stride
+
+
+cdef bint overlap(const View *a, const View *b) noexcept:
+    """True if the memory between the first and the last byte of two matrices has a byte in common."""
+    return (a.rows > 0 and a.cols > 0 and b.rows > 0 and b.cols > 0
+            and low(a) < high(b) and low(b) < high(a))
+
+
+cdef inline const char *low(const View *view) noexcept:
+    return view.data + (min(0, (view.rows - 1) * view.row_stride)
+                        + min(0, (view.cols - 1) * view.col_stride)) * view.size
+
+
+cdef inline const char *high(const View *view) noexcept:
+    return view.data + (max(0, (view.rows - 1) * view.row_stride)
+                        + max(0, (view.cols - 1) * view.col_stride) + 1) * view.size
+
+
+# Scratch memory of the last product, kept for the next one; whoever finds none makes its own. The GIL is
+# held wherever these are touched.
+cdef char *spare = NULL
+cdef int spare_team = 0
+
+
+cdef char *take_scratch(int *team) except NULL:
+    """Scratch memory for a team of at least that size; team is set to what it is good for."""
+    global spare
+    cdef char *scratch = spare
+    if scratch != NULL and spare_team >= team[0]:
+        team[0] = spare_team
+        spare = NULL
+        return scratch
+    scratch = <char *> aligned_alloc(4096, team[0] * scratch_bytes())
+    if scratch == NULL:
+        raise MemoryError("matmul: no memory for scratch")
+    return scratch
+
+
+cdef void give_scratch(char *scratch, int team) noexcept:
+    global spare, spare_team
+    free(spare)
+    spare = scratch
+    spare_team = team
