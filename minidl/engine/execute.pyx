@@ -6,9 +6,9 @@ the arithmetic to minidl/kernels and csrc/leaf.
 
 from libc.string cimport memcpy
 
-from minidl.engine.plan cimport CACHE_LINE, BoundOp, Plan, Step
+from minidl.engine.plan cimport CACHE_LINE, BoundOp, CachedProduct, Plan, Step
 from minidl.kernels._leaf cimport mdl_sgd
-from minidl.kernels.matmul cimport Epilogue, Product, gemm, plan_product, scratch_bytes
+from minidl.kernels.matmul cimport Epilogue, gemm, plan_product, scratch_bytes
 
 
 cdef inline void cut(ptrdiff_t n, ptrdiff_t unit, ptrdiff_t thread, ptrdiff_t n_threads,
@@ -31,6 +31,15 @@ cdef inline ptrdiff_t ld(BoundOp *op, int operand) noexcept nogil:
     return op.stride[operand] // op.leaf.item_size
 
 
+cdef inline bint is_new(CachedProduct *share, ptrdiff_t rows, ptrdiff_t n_threads) noexcept nogil:
+    """True if a share was planned for another batch or team; from now on it is for this one."""
+    if share.rows == rows and share.n_threads == n_threads:
+        return False
+    share.rows = rows
+    share.n_threads = n_threads
+    return True
+
+
 cdef void run_gather(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                      ptrdiff_t n_threads) noexcept nogil:
     cdef ptrdiff_t r, r0, r1
@@ -42,20 +51,21 @@ cdef void run_gather(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
 cdef void run_dense(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                     ptrdiff_t n_threads) noexcept nogil:
     # x, weight, bias, y, d
-    cdef ptrdiff_t r0, r1
+    cdef CachedProduct *share = op.products + thread
     cdef Epilogue epilogue
-    cut(step.rows, 1, thread, n_threads, &r0, &r1)
-    if r0 == r1:
+    if is_new(share, step.rows, n_threads):
+        cut(step.rows, 1, thread, n_threads, &share.i0, &share.i1)
+        plan_product(&share.product, op.leaf, share.i1 - share.i0, op.n, op.k, ld(op, 0), 1, ld(op, 1), 1,
+                     True)
+    if share.i0 == share.i1:
         return
     epilogue.forward = op.forward
     epilogue.backward = NULL
-    epilogue.saved = row(op, 4, step, r0) if op.p[4] != NULL else NULL
+    epilogue.saved = row(op, 4, step, share.i0) if op.p[4] != NULL else NULL
     epilogue.lds = ld(op, 4)
     epilogue.param = op.param
-    cdef Product product
-    plan_product(&product, op.leaf, r1 - r0, op.n, op.k, ld(op, 0), 1, ld(op, 1), 1, True)
-    gemm(&product, row(op, 0, step, r0), op.p[1], op.p[2], 0, row(op, 3, step, r0), ld(op, 3), &epilogue,
-         plan.scratch + thread * scratch_bytes())
+    gemm(&share.product, row(op, 0, step, share.i0), op.p[1], op.p[2], 0, row(op, 3, step, share.i0),
+         ld(op, 3), &epilogue, plan.scratch + thread * scratch_bytes())
 
 
 cdef void run_activation(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
@@ -109,39 +119,44 @@ cdef void run_softmax_grad(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread
 cdef void run_dense_dx(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                        ptrdiff_t n_threads) noexcept nogil:
     # dz, weight, saved, dx
-    cdef ptrdiff_t r0, r1
+    cdef CachedProduct *share = op.products + thread
     cdef Epilogue epilogue
-    cut(step.rows, 1, thread, n_threads, &r0, &r1)
-    if r0 == r1:
+    if is_new(share, step.rows, n_threads):
+        cut(step.rows, 1, thread, n_threads, &share.i0, &share.i1)
+        # the transpose of the weights: element (p, j) of b stands at j * ld + p
+        plan_product(&share.product, op.leaf, share.i1 - share.i0, op.k, op.n, ld(op, 0), 1, 1, ld(op, 1),
+                     True)
+    if share.i0 == share.i1:
         return
     epilogue.forward = NULL
     epilogue.backward = op.backward
-    epilogue.saved = row(op, 2, step, r0) if op.p[2] != NULL else NULL
+    epilogue.saved = row(op, 2, step, share.i0) if op.p[2] != NULL else NULL
     epilogue.lds = ld(op, 2)
     epilogue.param = op.param
-    # the transpose of the weights: element (p, j) of b stands at j * ld + p
-    cdef Product product
-    plan_product(&product, op.leaf, r1 - r0, op.k, op.n, ld(op, 0), 1, 1, ld(op, 1), True)
-    gemm(&product, row(op, 0, step, r0), op.p[1], NULL, 0, row(op, 3, step, r0), ld(op, 3), &epilogue,
-         plan.scratch + thread * scratch_bytes())
+    gemm(&share.product, row(op, 0, step, share.i0), op.p[1], NULL, 0, row(op, 3, step, share.i0),
+         ld(op, 3), &epilogue, plan.scratch + thread * scratch_bytes())
 
 
 cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                        ptrdiff_t n_threads) noexcept nogil:
     # x, dz, dweight, dbias
-    cdef ptrdiff_t i0 = 0, i1 = op.k, j0 = 0, j1 = op.n, c0, c1, size = op.leaf.item_size
+    cdef CachedProduct *share = op.products + thread
+    cdef ptrdiff_t c0, c1, size = op.leaf.item_size
     cdef char *block
-    cdef Product product
-    if op.k >= op.n:
-        cut(op.k, 1, thread, n_threads, &i0, &i1)
-    else:
-        cut(op.n, op.leaf.lanes, thread, n_threads, &j0, &j1)
-    if i0 < i1 and j0 < j1:
-        block = op.p[2] + i0 * op.stride[2] + j0 * size
-        plan_product(&product, op.leaf, i1 - i0, j1 - j0, step.rows, 1, ld(op, 0), ld(op, 1), 1, True)
-        gemm(&product, row(op, 0, step, 0) + i0 * size, row(op, 1, step, 0) + j0 * size, NULL, 0,
-             block, ld(op, 2), NULL, plan.scratch + thread * scratch_bytes())
-        if not op.leaf.all_finite(i1 - i0, j1 - j0, block, ld(op, 2)):
+    if is_new(share, step.rows, n_threads):
+        share.i0, share.i1, share.j0, share.j1 = 0, op.k, 0, op.n
+        if op.k >= op.n:
+            cut(op.k, 1, thread, n_threads, &share.i0, &share.i1)
+        else:
+            cut(op.n, 64 // size, thread, n_threads, &share.j0, &share.j1)
+        plan_product(&share.product, op.leaf, share.i1 - share.i0, share.j1 - share.j0, step.rows,
+                     1, ld(op, 0), ld(op, 1), 1, True)
+    if share.i0 < share.i1 and share.j0 < share.j1:
+        block = op.p[2] + share.i0 * op.stride[2] + share.j0 * size
+        gemm(&share.product, row(op, 0, step, 0) + share.i0 * size,
+             row(op, 1, step, 0) + share.j0 * size, NULL, 0, block, ld(op, 2), NULL,
+             plan.scratch + thread * scratch_bytes())
+        if not op.leaf.all_finite(share.i1 - share.i0, share.j1 - share.j0, block, ld(op, 2)):
             plan.flags[thread * (CACHE_LINE // sizeof(int))] |= 1
     if op.p[3] != NULL:
         cut(op.n, op.leaf.lanes, thread, n_threads, &c0, &c1)

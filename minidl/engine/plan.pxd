@@ -1,9 +1,11 @@
 # What the executor knows of a program once it is bound to memory: ops with pointers, the state of a run.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from minidl.kernels._leaf cimport (
     mdl_act_backward_fn, mdl_act_forward_fn, mdl_leaves, mdl_loss_fn, mdl_sgd,
 )
+
+from minidl.kernels.matmul cimport Product
 
 cdef extern from "team.h" nogil:
     ctypedef struct mdl_barrier:
@@ -11,6 +13,8 @@ cdef extern from "team.h" nogil:
     int mdl_team_size()
     void mdl_wait(mdl_barrier *barrier, int n_threads)
     double mdl_seconds()
+    uint64_t mdl_flush_subnormals()
+    void mdl_restore_floats(uint64_t before)
 
 cdef enum:
     MAX_OPERANDS = 7
@@ -29,6 +33,12 @@ cdef enum:
 cdef struct Plan
 cdef struct Step
 
+# The plan of a thread's share of a product, kept while the batch and the team have that size.
+cdef struct CachedProduct:
+    ptrdiff_t rows, n_threads
+    ptrdiff_t i0, i1, j0, j1            # block of the result
+    Product product
+
 # One op as the executor sees it: pointers instead of names.
 cdef struct BoundOp:
     void (*run)(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil
@@ -44,6 +54,7 @@ cdef struct BoundOp:
     mdl_act_backward_fn *backward
     mdl_loss_fn *loss
     double param[4]
+    CachedProduct *products             # per thread
 
 # What changes from step to step. Every thread has its own, and computes the same.
 cdef struct Step:
@@ -77,6 +88,7 @@ cdef struct Plan:
     double poll_at                      # clock at which thread 0 looks for signals inside a step
     bint long_steps
     mdl_barrier barrier
+    uint64_t floats                     # state of the floating-point unit of thread 0 before the run
     int signal[2]                       # thread 0 tells the team to stop; one slot per parity of barrier
     void *owner
     # results

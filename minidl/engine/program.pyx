@@ -15,13 +15,14 @@ A step that would leave a number that is not finite does not update the paramete
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from minidl.engine.execute cimport assign_run
 from minidl.engine.plan cimport (
     C_BAD_GRADIENT, C_BAD_LOSS, C_BAD_UPDATE, C_FINISHED, C_INTERRUPTED, C_TIME_SLICE, CACHE_LINE,
-    CLOCK_FLOPS, BoundOp, Plan, Step, mdl_seconds, mdl_team_size, mdl_wait,
+    CLOCK_FLOPS, BoundOp, CachedProduct, Plan, Step, mdl_flush_subnormals, mdl_restore_floats,
+    mdl_seconds, mdl_team_size, mdl_wait,
 )
 from minidl.kernels._leaf cimport Matrix, data_of, leaves, matrix
 from minidl.kernels.activation cimport ActivationCall, activation_call
@@ -77,8 +78,17 @@ cdef int meet(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads, ptrdiff_t *meet
     return plan.signal[slot]
 
 
+cdef void run_share(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
+    """A run, as one thread of the team sees it, with subnormal numbers flushed to zero."""
+    cdef uint64_t before = mdl_flush_subnormals()
+    if thread == 0:
+        plan.floats = before
+    run_steps(plan, thread, n_threads)
+    mdl_restore_floats(before)
+
+
 cdef void run_steps(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
-    """All steps of a run, as one thread of the team sees them."""
+    """All steps of a run."""
     cdef ptrdiff_t s, o, meetings = 0, done = plan.start
     cdef int signal = 0, status = C_FINISHED
     cdef bint recorded
@@ -160,14 +170,17 @@ cdef double sum_rows(const double *x, ptrdiff_t rows) noexcept nogil:
 
 cdef int poll_signals(Plan *plan) noexcept nogil:
     """Look for signals from inside a long step; an exception is kept for after the run."""
+    cdef int signal = 0
     plan.poll_at = mdl_seconds() + 0.05
+    mdl_restore_floats(plan.floats)  # for the handlers
     with gil:
         try:
             PyErr_CheckSignals()
         except BaseException as error:
             (<BoundProgram> plan.owner).pending = error
-            return C_INTERRUPTED
-    return 0
+            signal = C_INTERRUPTED
+    mdl_flush_subnormals()
+    return signal
 
 
 cdef class BoundProgram:
@@ -191,12 +204,16 @@ cdef class BoundProgram:
     cdef dict lent_by_name
     cdef bint running
     cdef double flops_per_row
+    cdef CachedProduct *products
+    cdef int room  # the largest team so far
 
     def __cinit__(self):
         self.plan.ops = NULL
+        self.products = NULL
 
     def __dealloc__(self):
         free(self.plan.ops)
+        free(self.products)
 
     def __init__(self, program, params, grads=None, velocity=None):
         self.program = program
@@ -408,10 +425,10 @@ cdef class BoundProgram:
         try:
             with nogil:
                 if team == 1:
-                    run_steps(plan, 0, 1)
+                    run_share(plan, 0, 1)
                 else:
                     with parallel(num_threads=team):
-                        run_steps(plan, threadid(), mdl_team_size())
+                        run_share(plan, threadid(), mdl_team_size())
         finally:
             self.running = False
         if self.pending is not None:
@@ -444,7 +461,9 @@ cdef class BoundProgram:
             if plan.ops[o].updates:
                 continue
             with nogil:
+                plan.floats = mdl_flush_subnormals()
                 plan.ops[o].run(&plan.ops[o], plan, &step, 0, 1)
+                mdl_restore_floats(plan.floats)
             op = self.program.ops[o]
             for name in op.kind.writes:
                 buffer = op.operands.get(name.rstrip("?"))
@@ -461,7 +480,16 @@ cdef class BoundProgram:
         """Scratch memory and flags for a team of that size."""
         cdef Plan *plan = &self.plan
         cdef Matrix view
-        if self._scratch is None or self._flags.size < team * (CACHE_LINE // sizeof(int)):
+        cdef ptrdiff_t o
+        if self.room < team:
+            free(self.products)
+            self.room = 0
+            self.products = <CachedProduct *> calloc(team * max(plan.n_ops, 1), sizeof(CachedProduct))
+            if self.products == NULL:
+                raise MemoryError("no memory for the plans of a team")
+            self.room = team
+            for o in range(plan.n_ops):
+                plan.ops[o].products = self.products + o * team
             self._scratch = aligned_zeros(team * scratch_bytes() // 4, "float32")
             self._flags = np.zeros(team * (CACHE_LINE // sizeof(int)), np.int32)
         view = matrix(self._scratch)

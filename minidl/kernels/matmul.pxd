@@ -8,16 +8,22 @@ ctypedef struct Epilogue:
     ptrdiff_t lds
     const double *param
 
+# How the rows of a block are cut into tiles: `tall` tiles of `rows` rows, then tiles of one row less.
+ctypedef struct Heights:
+    ptrdiff_t count, rows, tall
+
 # The plan of one product c = init + a b: sizes and strides in elements, and what follows from them.
 ctypedef struct Product:
     const mdl_leaves *leaf
     ptrdiff_t m, n, k
     ptrdiff_t a_row, a_col, b_row, b_col
-    bint swapped        # c^T = b^T a^T is computed, in panels that are transposed into c
-    bint transposed     # the tile reads a along its columns
+    bint swapped            # c^T = b^T a^T is computed, in panels that are transposed into c
+    bint transposed         # the tile reads a along its columns
     bint pack_a, pack_b
-    ptrdiff_t row_blocks
-    ptrdiff_t vectors, panels
+    ptrdiff_t block         # rows of a block of a; the last one may have fewer
+    ptrdiff_t panels        # `wide` panels of `width` vectors, then panels of one vector less
+    ptrdiff_t width, wide
+    Heights heights[2]      # of a whole block, in the panels of `width` and of `width` - 1 vectors
 
 cdef ptrdiff_t scratch_bytes() noexcept nogil  # per thread
 

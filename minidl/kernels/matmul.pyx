@@ -80,7 +80,7 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
 
     b_aligned says that the first element of b starts a cache line.
     """
-    cdef ptrdiff_t lanes = leaf.lanes, size = leaf.item_size, width
+    cdef ptrdiff_t lanes = leaf.lanes, size = leaf.item_size
     cdef ptrdiff_t depth = min(k, MDL_K_BLOCK)
     p.leaf = leaf
     # Few columns leave lanes idle, or tiles of one vector short of work. Where both operands can be read
@@ -99,44 +99,52 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.b_col = b_col
     p.pack_b = b_col != 1 or (m >= PACK_ROWS and (
         not b_aligned or b_row * size % 64 != 0 or crowded(depth, b_row * size)))
-    p.row_blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
-    p.vectors = ceil_div(n, lanes)
-    width = leaf.widths[min(m, MDL_N_WIDTHS - 1)]
-    p.panels = ceil_div(p.vectors, width)
-    if width < leaf.stretch and p.panels > 1 and p.vectors % width == 1:
+    cdef ptrdiff_t blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
+    cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred = leaf.widths[min(m, MDL_N_WIDTHS - 1)]
+    p.block = ceil_div(m, blocks)
+    p.panels = max(1, ceil_div(vectors, preferred))
+    if preferred < leaf.stretch and p.panels > 1 and vectors % preferred == 1:
         p.panels -= 1  # one wider panel rather than a single vector
+    p.width = ceil_div(vectors, p.panels)
+    p.wide = vectors - (p.width - 1) * p.panels
     # A tile that reads a along its columns takes a few elements of each of 256 cache lines.
-    p.pack_a = a_col != 1 and not p.swapped and (a_row != 1 or (p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size)))
+    p.pack_a = a_col != 1 and not p.swapped and (a_row != 1 or (
+        p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size)))
     p.transposed = a_col != 1 and not p.pack_a
+    cut_rows(p, p.block, p.heights)
 
 
-cdef inline void tiles(const Product *p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t vecs, ptrdiff_t k,
-                       const char *a, ptrdiff_t lda, const char *b, ptrdiff_t ldb,
+cdef inline void cut_rows(const Product *p, ptrdiff_t m, Heights *heights) noexcept nogil:
+    """Cut a block of m rows into tiles of equal height, one row more or less, for both widths of panels."""
+    cdef ptrdiff_t narrow, tallest
+    for narrow in range(2):
+        tallest = p.leaf.max_rows[p.width - narrow]
+        heights[narrow].count = ceil_div(m, max(1, tallest))
+        heights[narrow].rows = ceil_div(m, max(1, heights[narrow].count))
+        heights[narrow].tall = m - (heights[narrow].rows - 1) * heights[narrow].count
+
+
+cdef inline void tiles(const Product *p, const Heights *heights, ptrdiff_t n, ptrdiff_t vecs,
+                       ptrdiff_t k, const char *a, ptrdiff_t lda, const char *b, ptrdiff_t ldb,
                        const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc) noexcept nogil:
-    """One panel of c, one block of k: a column of tiles whose heights differ by at most one row."""
+    """One panel of c, one block of k."""
     cdef const mdl_leaves *leaf = p.leaf
-    cdef ptrdiff_t size = leaf.item_size
-    cdef ptrdiff_t count = ceil_div(m, leaf.max_rows[vecs])
-    cdef ptrdiff_t rows = m // count, taller = m - rows * count, t = 0
+    cdef ptrdiff_t size = leaf.item_size, rows = heights.rows, end = heights.tall, t = 0
     cdef ptrdiff_t a_step = size if p.transposed else lda * size
     cdef bint full = n == vecs * leaf.lanes
     cdef mdl_tile_fn *tile
-    if taller > 0:
-        rows += 1
-    else:
-        taller = count
     while True:
         tile = leaf.tile[full][p.transposed][rows][vecs]
-        while t < taller:
+        while t < end:
             tile(n, k, a, lda, b, ldb, init, ldi, c, ldc)
             a += rows * a_step
             c += rows * ldc * size
             init += rows * ldi * size
             t += 1
-        if t == count:
+        if t == heights.count:
             return
         rows -= 1
-        taller = count
+        end = heights.count
 
 
 cdef void gemm(const Product *p, const char *a, const char *b, const char *init, ptrdiff_t ldi,
@@ -154,16 +162,19 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
     cdef char *b_panel = scratch
     cdef char *packed_a = scratch + PANEL_BYTES
-    cdef ptrdiff_t block, i0, i1, j0, j1, p0, kb, vecs, panel, ldfrom, ldb
+    cdef ptrdiff_t i0 = 0, i1, j0, j1, p0, kb, vecs, panel, ldfrom, ldb
     cdef ptrdiff_t lda = p.a_col if p.transposed else p.a_row
     cdef const char *a_block
     cdef const char *b_block
     cdef const char *start
     cdef char *to
-    i1 = 0
-    for block in range(p.row_blocks):
-        i0 = i1
-        i1 = p.m * (block + 1) // p.row_blocks
+    cdef Heights last[2]
+    cdef Heights *heights = <Heights *> p.heights
+    while i0 < p.m:
+        i1 = min(i0 + p.block, p.m)
+        if i1 - i0 < p.block:
+            cut_rows(p, i1 - i0, last)
+            heights = last
         p0 = 0
         while True:
             kb = min(MDL_K_BLOCK, p.k - p0)
@@ -172,17 +183,16 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
                 lda = MDL_K_BLOCK + 64 // size
                 leaf.pack(i1 - i0, kb, a_block, p.a_row, p.a_col, packed_a, lda)
                 a_block = packed_a
-            j1 = 0
-            for panel in range(p.panels):  # panels differ by at most one vector
-                j0 = j1
-                vecs = p.vectors * (panel + 1) // p.panels - j0 // lanes
+            j0 = 0
+            for panel in range(p.panels):
+                vecs = p.width if panel < p.wide else p.width - 1
                 j1 = min(j0 + vecs * lanes, p.n)
                 b_block = b + (p0 * p.b_row + j0 * p.b_col) * size
                 ldb = p.b_row
                 if p.pack_b:
-                    leaf.pack(kb, j1 - j0, b_block, p.b_row, p.b_col, b_panel, vecs * lanes)
-                    b_block = b_panel
                     ldb = vecs * lanes
+                    leaf.pack(kb, j1 - j0, b_block, p.b_row, p.b_col, b_panel, ldb)
+                    b_block = b_panel
                 to = c + (i0 * ldc + j0) * size
                 if p0 > 0:
                     start = to
@@ -193,12 +203,15 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
                 else:
                     start = init + (i0 * ldi + j0) * size
                     ldfrom = ldi
-                tiles(p, i1 - i0, j1 - j0, vecs, kb, a_block, lda, b_block, ldb, start, ldfrom, to, ldc)
+                tiles(p, &heights[panel >= p.wide], j1 - j0, vecs, kb, a_block, lda, b_block, ldb,
+                      start, ldfrom, to, ldc)
                 if epilogue != NULL and p0 + kb >= p.k:
                     finish(epilogue, i1 - i0, j1 - j0, size, i0, j0, to, ldc)
+                j0 = j1
             p0 += kb
             if p0 >= p.k:
                 break
+        i0 = i1
 
 
 cdef void gemm_swapped(const Product *p, const char *a, const char *b, const char *init,
@@ -206,13 +219,11 @@ cdef void gemm_swapped(const Product *p, const char *a, const char *b, const cha
     """The same product by panels of c^T = b^T a^T, each transposed into c."""
     cdef const mdl_leaves *leaf = p.leaf
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
-    cdef ptrdiff_t ldp = MDL_MAX_VECS * lanes, p0, kb, j0, j1, vecs, panel, ldfrom
-    cdef char *c_panel = scratch       # up to 3 * lanes rows of the widest panel
+    cdef ptrdiff_t ldp = MDL_MAX_VECS * lanes, p0, kb, j0 = 0, j1, vecs, panel, ldfrom
+    cdef char *c_panel = scratch       # up to 3 * lanes rows of the widest panel: one block
     cdef const char *start
-    j1 = 0
     for panel in range(p.panels):
-        j0 = j1
-        vecs = p.vectors * (panel + 1) // p.panels - j0 // lanes
+        vecs = p.width if panel < p.wide else p.width - 1
         j1 = min(j0 + vecs * lanes, p.n)
         if init != NULL:
             leaf.pack(p.m, j1 - j0, init + j0 * ldi * size, 1, ldi, c_panel, ldp)
@@ -222,12 +233,13 @@ cdef void gemm_swapped(const Product *p, const char *a, const char *b, const cha
             start, ldfrom = c_panel, ldp
             if p0 == 0 and init == NULL:
                 start, ldfrom = zeros, 0
-            tiles(p, p.m, j1 - j0, vecs, kb, b + p0 * p.a_col * size, p.a_col,
+            tiles(p, &p.heights[panel >= p.wide], j1 - j0, vecs, kb, b + p0 * p.a_col * size, p.a_col,
                   a + (p0 * p.b_row + j0) * size, p.b_row, start, ldfrom, c_panel, ldp)
             p0 += kb
             if p0 >= p.k:
                 break
         leaf.transpose(p.m, j1 - j0, c_panel, ldp, c + j0 * ldc * size, ldc)
+        j0 = j1
 
 
 cdef inline void finish(const Epilogue *epilogue, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t size,
