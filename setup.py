@@ -49,6 +49,7 @@ MODULES = {  # extension -> C files besides its .pyx
     "minidl.kernels.update": [],
     "minidl.kernels.random": ["csrc/random.c"],
     "minidl.engine.execute": [],
+    "minidl.engine.predict": [],
     "minidl.engine.program": [],
 }
 

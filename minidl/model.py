@@ -13,6 +13,7 @@ from minidl import activations, init, training
 from minidl.data import as_features, float_dtype
 from minidl.engine.builder import Program
 from minidl.engine.params import Layout, ParamStore
+from minidl.engine.predict import SMALL_FLOPS, SmallPredictor
 from minidl.engine.program import BoundProgram
 from minidl.errors import OptionError, ShapeError, out_of_range
 from minidl.history import History
@@ -81,6 +82,7 @@ class Sequential:
         self.training = training.TrainingState()
         self.history = History()
         self._pool: list[tuple[Task, BoundProgram]] = []
+        self._small_predictor: SmallPredictor | None = None
         self._trainer = threading.RLock()
         if n_inputs is not None:
             self.build(n_inputs)
@@ -124,6 +126,7 @@ class Sequential:
         self.training = training.TrainingState()
         self.history = History()
         self._pool.clear()
+        self._small_predictor = None
         if self.built:
             self.built = False
             self.build(self.n_inputs)
@@ -359,6 +362,10 @@ class Sequential:
         -------
         ndarray, shape (n, n_outputs)
         """
+        if self._small_predictor is not None and n_threads is None and not check_finite:
+            output = self._small_predictor(X)
+            if output is not None:
+                return output
         training.check_threads(n_threads)
         n_inputs = self.n_inputs if self.built else self.declared_inputs
         x = as_features(X, self.dtype, n_inputs, check_finite=check_finite)
@@ -372,6 +379,11 @@ class Sequential:
             done = 0
             while done < n_steps:
                 done, _ = program.run(n_rows, done, n_steps, None, n_threads=n_threads)
+            flops = n_rows * program.program.flops(1)
+        if flops <= SMALL_FLOPS:  # the next call like this one will take the short way
+            program = lower(self.layers, self.n_inputs, self._params.layout, Task("predict"), batch)
+            bound = BoundProgram(program, self._params.flat)
+            self._small_predictor = SmallPredictor(bound, self.n_inputs, self.n_outputs)
         return output
 
     def predict_proba(self, X, *, check_finite: bool = False, n_threads=None) -> np.ndarray:
@@ -511,7 +523,7 @@ class Sequential:
 
     def __getstate__(self) -> dict:
         """Leave the bound programs behind, which hold addresses, and the lock."""
-        state = {**self.__dict__, "_pool": []}
+        state = {**self.__dict__, "_pool": [], "_small_predictor": None}
         del state["_trainer"]
         return state
 

@@ -20,6 +20,7 @@ WITHOUT_EXAMPLES = {
     "minidl.activation_table",
     "minidl.engine",
     "minidl.engine.builder",
+    "minidl.engine.predict",
     "minidl.engine.execute",
     "minidl.engine.ops",
     "minidl.engine.program",

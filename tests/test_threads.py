@@ -11,7 +11,7 @@ from helpers import ELSEWHERE
 
 from minidl import MLP, kernels
 from minidl.errors import OptionError
-from minidl.kernels import _leaf, threads
+from minidl.kernels import _leaf, threads, tuner
 
 needs_openmp = pytest.mark.skipif(not _leaf.openmp_version(), reason="built without OpenMP")
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -193,15 +193,15 @@ def test_an_interruption_outside_a_step_counts_no_steps(monkeypatch):
     """A signal may arrive while the size of the team is looked up, before the first step of an epoch."""
     net = MLP([4, 8, 3], seed=0)
     X, y = np.random.default_rng(0).normal(size=(50, 4)), np.arange(50) % 3
-    real, calls = threads.team, []
+    real, calls = tuner.TeamTuner.choose, []
 
-    def team(flops):
+    def choose(self, flops, limit=None):
         calls.append(flops)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(flops)
+        return real(self, flops, limit)
 
-    monkeypatch.setattr(threads, "team", team)
+    monkeypatch.setattr(tuner.TeamTuner, "choose", choose)
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, y, batch_size=10, epochs=5, verbose=0)
     assert (net.training.epochs, net.training.steps) == (2, 10)

@@ -32,6 +32,7 @@ import numpy as np
 
 from minidl.engine.params import aligned_zeros
 from minidl.kernels import threads
+from minidl.kernels.tuner import TeamTuner
 from minidl.kernels._leaf import loss_names
 
 # Why a run ended: the values of C_FINISHED ... in plan.pxd.
@@ -193,20 +194,6 @@ cdef class BoundProgram:
         The flat vectors; None where the program has no such operand.
     """
 
-    cdef readonly object program
-    cdef readonly dict arenas
-    cdef readonly dict work_views
-    cdef Plan plan
-    cdef object pending
-    cdef object lent
-    cdef object _scratch
-    cdef object _flags
-    cdef dict lent_by_name
-    cdef bint running
-    cdef double flops_per_row
-    cdef CachedProduct *products
-    cdef int room  # the largest team so far
-
     def __cinit__(self):
         self.plan.ops = NULL
         self.products = NULL
@@ -236,6 +223,7 @@ cdef class BoundProgram:
         plan.long_steps = program.flops() > CLOCK_FLOPS
         plan.row_loss = NULL
         self.lent_by_name = {}
+        self.tuner = TeamTuner()
         self._scratch = None
         for position, op in enumerate(program.ops):
             self._bind_op(&plan.ops[position], position, op)
@@ -341,12 +329,6 @@ cdef class BoundProgram:
         """True if the instruction set level of the kernels is still the one this was bound for."""
         return self.plan.leaf == leaves(self.plan.leaf.item_size == 8)
 
-    def threads_for(self, rows, n_threads=None):
-        """The team that a run with steps of so many rows would use."""
-        if n_threads is not None:
-            return threads.explicit_team(n_threads)
-        return threads.team(self.flops_per_row * rows)
-
     def run(self, Py_ssize_t n_rows, Py_ssize_t start, Py_ssize_t stop, results, index=None, lr=None,
             sgd=None, bint no_velocity_yet=False, n_threads=None, double seconds=0.05):
         """Run steps start..stop-1 of a pass over n_rows rows, at most for about so many seconds.
@@ -366,7 +348,7 @@ cdef class BoundProgram:
             The first of these steps is the first ever with this velocity.
         n_threads : int, optional
         seconds : float
-            Time slice.
+            Time slice; without n_threads it may be shorter, to try another team.
 
         Returns
         -------
@@ -389,7 +371,13 @@ cdef class BoundProgram:
         plan.steps_done = start  # also if this call fails before the first step
         cdef double *result_data
         cdef Py_ssize_t n_steps
-        cdef int team = self.threads_for(min(n_rows, plan.batch), n_threads)
+        cdef double flops = self.flops_per_row * min(n_rows, plan.batch)
+        cdef int team
+        if n_threads is None:
+            team, patience = self.tuner.choose(flops)
+            seconds = min(seconds, patience)
+        else:
+            team = threads.explicit_team(n_threads)
         plan.n_rows = n_rows
         plan.start = start
         plan.stop = stop
@@ -431,6 +419,8 @@ cdef class BoundProgram:
                         run_share(plan, threadid(), mdl_team_size())
         finally:
             self.running = False
+        if n_threads is None:
+            self.tuner.record(team, flops * (plan.steps_done - start), mdl_seconds() - now)
         if self.pending is not None:
             error, self.pending = self.pending, None
             raise error

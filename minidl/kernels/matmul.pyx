@@ -100,7 +100,8 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.pack_b = b_col != 1 or (m >= PACK_ROWS and (
         not b_aligned or b_row * size % 64 != 0 or crowded(depth, b_row * size)))
     cdef ptrdiff_t blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
-    cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred = leaf.widths[min(m, MDL_N_WIDTHS - 1)]
+    cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred
+    preferred = leaf.widths[max(1, min(m, MDL_N_WIDTHS - 1))]
     p.block = ceil_div(m, blocks)
     p.panels = max(1, ceil_div(vectors, preferred))
     if preferred < leaf.stretch and p.panels > 1 and vectors % preferred == 1:

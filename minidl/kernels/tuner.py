@@ -1,0 +1,96 @@
+"""Which team suits work that is done again and again: measured, not guessed.
+
+An estimate from the number of operations knows nothing of the machine's memory, of other processes on its
+cores, or of what a virtual machine calls a core. A training step runs thousands of times, and its bits do not
+depend on the team; so a few milliseconds of each second are spent on trying the teams, and the fastest does
+the rest. A second core that somebody else needs is then left alone.
+"""
+
+from __future__ import annotations
+
+import time
+
+from minidl.kernels import threads
+
+TRIAL_SECONDS = 0.003  # of one trial
+TRIALS = 2  # of each team; the faster counts
+HOLD_SECONDS = 1.0  # before the teams are tried again
+WORTH = 0.97  # a larger team must be at least so much faster
+SLOWER = 1.5  # a team that has become so much slower is put to the test at once
+LEAST_FLOPS = 1e6  # of each thread: below, waking it costs more than it can do
+
+
+class TeamTuner:
+    """Chooses the size of the team for one piece of work.
+
+    Examples
+    --------
+    >>> tuner = TeamTuner(clock=lambda: 0.0)
+    >>> team, seconds = tuner.choose(flops=100.0, limit=8)
+    >>> team
+    1
+    >>> for _ in range(4):
+    ...     team, _ = tuner.choose(flops=1e9, limit=2)
+    ...     tuner.record(team, flops=1e9, seconds=2.0 / team)
+    >>> tuner.choose(flops=1e9, limit=2)[0]
+    2
+    """
+
+    def __init__(self, clock=time.monotonic):
+        self.clock = clock
+        self.costs: dict[int, list[float]] = {}  # team -> seconds per operation of its trials
+        self.best: int | None = None
+        self.decided_at = 0.0
+
+    def choose(self, flops: float, limit: int | None = None) -> tuple[int, float]:
+        """Return the team for a step of so many operations, and how long to keep it at most.
+
+        Parameters
+        ----------
+        flops : float
+            Operations of one step.
+        limit : int, optional
+            The largest team allowed; default: that of the process.
+        """
+        if flops < 2 * LEAST_FLOPS:
+            return 1, float("inf")
+        teams = _teams(flops, threads.limit()[0] if limit is None else limit)
+        if len(teams) == 1:
+            return 1, float("inf")
+        if self.best in teams and self.clock() - self.decided_at < HOLD_SECONDS:
+            return self.best, HOLD_SECONDS
+        if self.best is not None:  # time to try again
+            self.best = None
+            self.costs.clear()
+        untried = [team for team in teams if len(self.costs.get(team, ())) < TRIALS]
+        if untried:  # the likeliest first, because short work never comes to the others
+            fewest = min(len(self.costs.get(team, ())) for team in untried)
+            likely = max if flops >= threads.SERIAL_FLOPS else min
+            team = likely(team for team in untried if len(self.costs.get(team, ())) == fewest)
+            threads.note_team(team)
+            return team, TRIAL_SECONDS
+        self.best = 1
+        for team in teams[1:]:
+            if min(self.costs[team]) < WORTH * min(self.costs[self.best]):
+                self.best = team
+        self.decided_at = self.clock()
+        return self.best, HOLD_SECONDS
+
+    def record(self, team: int, flops: float, seconds: float) -> None:
+        """Note that a team has done so many operations in so many seconds."""
+        if flops <= 0:
+            return
+        cost = seconds / flops
+        if self.best is None:
+            self.costs.setdefault(team, []).append(cost)
+        elif team == self.best and cost > SLOWER * min(self.costs[team]):
+            self.decided_at = float("-inf")
+
+
+def _teams(flops: float, limit: int) -> list[int]:
+    """1, 2, 4, ... and the limit, as far as each thread has enough to do."""
+    limit = min(limit, int(flops / LEAST_FLOPS))
+    teams = [1]
+    while teams[-1] * 2 < limit:
+        teams.append(teams[-1] * 2)
+    return [*teams, limit] if limit > 1 else [1]
