@@ -81,7 +81,7 @@ class Sequential:
         self.training = training.TrainingState()
         self.history = History()
         self._pool: list[tuple[Task, BoundProgram]] = []
-        self._trainer = threading.RLock()
+        self._trainers: dict[int, threading.RLock] = {}  # the lock of each process
         if n_inputs is not None:
             self.build(n_inputs)
 
@@ -499,7 +499,9 @@ class Sequential:
     @contextmanager
     def being_trained(self) -> Iterator[None]:
         """Keep a second thread from changing the parameters at the same time."""
-        if not self._trainer.acquire(blocking=False):
+        # a thread that trained in the parent of a forked process is not there to release its lock
+        lock = self._trainers.setdefault(os.getpid(), threading.RLock())
+        if not lock.acquire(blocking=False):
             raise RuntimeError(
                 "this network is being trained in another thread. Threads may predict with one network "
                 "at once; to train at once, give each its own (copy.deepcopy(net))."
@@ -507,17 +509,11 @@ class Sequential:
         try:
             yield
         finally:
-            self._trainer.release()
+            lock.release()
 
     def __getstate__(self) -> dict:
-        """Leave the bound programs behind, which hold addresses, and the lock."""
-        state = {**self.__dict__, "_pool": []}
-        del state["_trainer"]
-        return state
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        self._trainer = threading.RLock()
+        """Leave the bound programs behind, which hold addresses, and the locks."""
+        return {**self.__dict__, "_pool": [], "_trainers": {}}
 
 
 class MLP(Sequential):

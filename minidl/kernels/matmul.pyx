@@ -19,6 +19,7 @@ from minidl.kernels._leaf cimport (
     MDL_ACT_identity, MDL_K_BLOCK, MDL_MAX_ROWS, Matrix, matrix, mdl_leaves,
 )
 from minidl.kernels.activation cimport ActivationCall, activation_call
+from minidl.kernels.packing cimport packs
 
 cdef extern from "team.h" nogil:
     int mdl_team_size()
@@ -27,6 +28,7 @@ import numpy as np
 
 from minidl.errors import DtypeError, ShapeError
 from minidl.kernels import threads
+from minidl.kernels._leaf import check_floats
 
 cdef ptrdiff_t ROW_BLOCK = 384      # rows of c per panel: 384 x 64 floats are 96 KB, inside L2
 cdef ptrdiff_t PACK_STRIDE = 4096   # bytes between rows of b from which a panel is packed ...
@@ -51,7 +53,7 @@ cdef void gemm(const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
     cdef ptrdiff_t vectors = (n + lanes - 1) // lanes
     cdef ptrdiff_t panels = (vectors + leaf.max_vecs - 1) // leaf.max_vecs
-    cdef bint packed = b_col != 1 or (b_row * size >= PACK_STRIDE and m >= PACK_ROWS)
+    cdef bint packed = b_col != 1 or packs(b_row * size >= PACK_STRIDE and m >= PACK_ROWS)
     cdef bint a_strided = a_col != 1 and a_row != 1
     cdef bint transposed = a_col != 1 and a_row == 1
     cdef ptrdiff_t lda = a_col if transposed else a_row
@@ -269,8 +271,6 @@ cdef Matrix _view(array):
 
 
 def _check_matrix(name, array):
-    if not isinstance(array, np.ndarray) or array.dtype.char not in "fd" or not array.dtype.isnative:
-        raise DtypeError(f"{name}: expected an ndarray of float32 or float64, got "
-                         f"{getattr(array, 'dtype', type(array).__name__)}.")
+    check_floats(name, array)
     if array.ndim != 2:
         raise ShapeError(f"{name}: expected 2 dimensions, got shape {array.shape}.")
