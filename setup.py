@@ -1,7 +1,8 @@
 """Build of the extensions: C leaves once per instruction set level and dtype, Cython modules once.
 
-Everything else about the project stands in pyproject.toml. Two environment variables matter here:
+Everything else about the project stands in pyproject.toml. Three environment variables matter here:
 
+MINIDL_OPT=1|2|3    optimization level, 3 by default: the bits must not depend on it
 MINIDL_DEBUG=1      -O1 -g, AddressSanitizer and UndefinedBehaviorSanitizer (see CONTRIBUTING.md)
 MINIDL_OPENMP=0     build without OpenMP: one thread
 """
@@ -18,12 +19,15 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("MINIDL_DEBUG") == "1"
+OPT = os.environ.get("MINIDL_OPT") or ("1" if DEBUG else "3")
+if OPT not in ("1", "2", "3"):
+    raise SystemExit(f"MINIDL_OPT={OPT!r}: expected 1, 2 or 3")
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"] if DEBUG else []
 
 # The numeric contract rests on these: no contraction of a*b+c that the source does not ask for, no
 # reordering, no reading of errno or traps.
 COMMON = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
-COMMON += ["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE] if DEBUG else ["-O3", "-g0"]
+COMMON += [f"-O{OPT}", *(["-g", "-fno-omit-frame-pointer", *SANITIZE] if DEBUG else ["-g0"])]
 LEAF = ["-std=c11", "-Wall", "-Wextra", "-Wdouble-promotion", *COMMON]
 CYTHON = ["-Wno-unused-function", *COMMON]
 LINK = SANITIZE if DEBUG else ["-Wl,-s"] if platform.system() == "Linux" else []
@@ -42,6 +46,7 @@ HEADERS = sorted(Path("csrc").glob("*.h"))
 
 MODULES = {  # extension -> C files besides its .pyx
     "minidl.kernels._leaf": ["csrc/dispatch.c"],
+    "minidl.kernels.packing": [],
     "minidl.kernels.matmul": [],
     "minidl.kernels.activation": [],
     "minidl.kernels.reduction": [],
@@ -63,7 +68,13 @@ class BuildExtensions(build_ext):
         for ext in self.extensions:
             ext.extra_compile_args += openmp
             ext.extra_link_args += openmp
+        # what an earlier build with other flags left behind is not reused
+        flags = " ".join([*self.compiler.compiler_so, *LEAF, *LINK, *openmp])
+        stamp = Path(self.build_temp, "flags")
+        if not stamp.exists() or stamp.read_text() != flags:
+            self.force = True
         super().build_extensions()
+        stamp.write_text(flags)
 
     def build_extension(self, ext):
         if ext.name == "minidl.kernels._leaf":  # the one owner of the leaves
@@ -78,7 +89,7 @@ class BuildExtensions(build_ext):
         source = f"csrc/isa/{level}.c"
         target = folder / source.replace(".c", ".o")
         newest = max(path.stat().st_mtime for path in Path("csrc").rglob("*.[ch]"))
-        if DEBUG or not target.exists() or target.stat().st_mtime < newest:
+        if self.force or not target.exists() or target.stat().st_mtime < newest:
             self.compiler.compile(
                 [source],
                 output_dir=str(folder),

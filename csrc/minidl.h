@@ -99,6 +99,14 @@ typedef struct {
    not be finite keeps its old value; returns 1 if there was one, else 0. */
 typedef int mdl_sgd_fn(ptrdiff_t n, void *param, void *velocity, const void *grad, const mdl_sgd *h);
 
+/* --- numerics ---------------------------------------------------------------------------------- */
+
+/* What speaks against minidl-num-1 in the thread that calls: a sum of these, 0 if nothing does. */
+#define MDL_CONTRACTS 1        /* the compiler fused a*b + c where the source has two operations */
+#define MDL_SPLITS_FMA 2       /* v_fma rounds twice although the level is said to be fused */
+#define MDL_ROUNDS_OTHERWISE 4 /* the caller has set another rounding mode than to nearest */
+typedef int mdl_canary_fn(void);
+
 /* --- the table --------------------------------------------------------------------------------- */
 
 /* Names live in one place each; C, Cython, Python and the tests read them from here. */
@@ -146,6 +154,7 @@ typedef struct {
     mdl_all_finite_fn *all_finite;
     mdl_loss_fn *loss[MDL_N_LOSS];
     mdl_sgd_fn *sgd;
+    mdl_canary_fn *canary;
 } mdl_leaves;
 
 extern const char *const mdl_level_names[MDL_N_LEVELS];

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from minidl.kernels import _leaf, threads
+from minidl.kernels import _leaf, packing, threads
 from minidl.version import __version__
 
 
@@ -21,6 +21,7 @@ def config() -> dict[str, object]:
     """
     n_threads, reason = threads.limit()
     openmp = _leaf.openmp_version()
+    deviations = ", ".join(_leaf.deviations())
     return {
         "minidl": __version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -29,7 +30,8 @@ def config() -> dict[str, object]:
         "cpu": _cpu_name(),
         "isa": _leaf.isa(),
         "isa available": ", ".join(_leaf.available_isa()),
-        "numerics": "minidl-num-1" if _leaf.fused() else "without FMA: bits differ from minidl-num-1",
+        "numerics": f"{deviations}: bits differ from minidl-num-1" if deviations else "minidl-num-1",
+        "packing": packing.packing(),
         "threads": f"{n_threads} ({reason})",
         "openmp": f"yes ({openmp})" if openmp else "no: built for one thread",
         "compiler": _leaf.compiler(),

@@ -82,8 +82,12 @@ class Sequential:
         self.training = training.TrainingState()
         self.history = History()
         self._pool: list[tuple[Task, BoundProgram]] = []
+<<<<<<< HEAD
         self._small_predictor: SmallPredictor | None = None
         self._trainer = threading.RLock()
+=======
+        self._trainers: dict[int, threading.RLock] = {}  # the lock of each process
+>>>>>>> contract
         if n_inputs is not None:
             self.build(n_inputs)
 
@@ -511,7 +515,9 @@ class Sequential:
     @contextmanager
     def being_trained(self) -> Iterator[None]:
         """Keep a second thread from changing the parameters at the same time."""
-        if not self._trainer.acquire(blocking=False):
+        # a thread that trained in the parent of a forked process is not there to release its lock
+        lock = self._trainers.setdefault(os.getpid(), threading.RLock())
+        if not lock.acquire(blocking=False):
             raise RuntimeError(
                 "this network is being trained in another thread. Threads may predict with one network "
                 "at once; to train at once, give each its own (copy.deepcopy(net))."
@@ -519,9 +525,10 @@ class Sequential:
         try:
             yield
         finally:
-            self._trainer.release()
+            lock.release()
 
     def __getstate__(self) -> dict:
+<<<<<<< HEAD
         """Leave the bound programs behind, which hold addresses, and the lock."""
         state = {**self.__dict__, "_pool": [], "_small_predictor": None}
         del state["_trainer"]
@@ -530,6 +537,10 @@ class Sequential:
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         self._trainer = threading.RLock()
+=======
+        """Leave the bound programs behind, which hold addresses, and the locks."""
+        return {**self.__dict__, "_pool": [], "_trainers": {}}
+>>>>>>> contract
 
 
 class MLP(Sequential):

@@ -1,10 +1,15 @@
 """What several test files share: shapes, dtypes, levels, and the contract in plain NumPy."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from minidl import kernels
+from minidl.kernels import _leaf
 
 DTYPES = ("float32", "float64")
 ISA_LEVELS = kernels.available_isa()
@@ -13,6 +18,32 @@ K_BLOCK = 256
 
 # Where to start a fresh Python: not in the root of the source, whose folder minidl is not compiled.
 ELSEWHERE = Path(__file__).parent
+
+needs_fused = pytest.mark.skipif(
+    not FUSED_LEVELS,
+    reason="this CPU has no level with fused multiply-add: its bits differ, as show_config() says",
+)
+needs_openmp = pytest.mark.skipif(not _leaf.openmp_version(), reason="built without OpenMP")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+
+
+def python(*arguments, check=True, timeout=120, prefix=(), **variables):
+    """Run Python in a fresh process that finds the modules of the tests; None removes a variable.
+
+    Returns the CompletedProcess; what runs longer is killed, and fails the test.
+    """
+    path = os.pathsep.join([str(ELSEWHERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path, **variables}
+    done = subprocess.run(
+        [*prefix, sys.executable, *map(str, arguments)],
+        env={name: value for name, value in env.items() if value is not None},
+        cwd=ELSEWHERE,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
 
 
 def uniform(rng, shape, dtype):
@@ -72,3 +103,13 @@ def product_bound(a, b, dtype):
     steps = min(k, K_BLOCK) + -(-k // K_BLOCK) + 1
     magnitude = np.abs(np.asarray(a, np.float64)) @ np.abs(np.asarray(b, np.float64))
     return steps * np.finfo(dtype).eps * magnitude + np.finfo(dtype).tiny
+
+
+def at_offset(array, offset):
+    """Return an equal array whose first byte lies `offset` bytes after a 64-byte boundary, NaN around it."""
+    array = np.asarray(array)
+    room = np.full(array.nbytes + 192, 0xFF, np.uint8)
+    start = -room.ctypes.data % 64 + 64 + offset
+    view = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view

@@ -88,7 +88,7 @@ DATA = {
     "weight zero": (X, Y, {"sample_weight": np.zeros(12)}, DataError, "sample_weight is 0 everywhere"),
     "weight nan": (X, Y, {"sample_weight": np.full(12, np.nan)}, DataError,
                    r"sample_weight\[0\] is nan"),
-    "no threads": (X, Y, {"n_threads": 0}, OptionError, "n_threads=0: expected an integer >= 1"),
+    "no threads": (X, Y, {"n_threads": 0}, OptionError, "n_threads=0: expected an integer from 1 to 1024"),
     "half a thread": (X, Y, {"n_threads": 0.5}, OptionError, "n_threads=0.5: expected an integer"),
 }  # fmt: skip
 
@@ -193,7 +193,7 @@ NETWORKS = {
     "units": (lambda: Dense(-3), OptionError, "units=-3: expected an integer >= 1"),
     "units type": (lambda: Dense("10"), OptionError, "units='10': expected an integer >= 1"),
     "n_inputs": (lambda: Sequential([Dense(3)], n_inputs=0), OptionError, "n_inputs=0: expected"),
-    "threads": (lambda: minidl.set_num_threads(0), OptionError, "num_threads=0: expected an integer >= 1"),
+    "threads": (lambda: minidl.set_num_threads(0), OptionError, "num_threads=0: expected an integer from 1"),
 }  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def test_predict(net):
             net.predict_proba(bad)
     with pytest.raises(DataError, match=r"X\[5, 2\] is nan"):
         net.predict(bad_x(np.nan), check_finite=True)
-    with pytest.raises(OptionError, match="n_threads=-1: expected an integer >= 1"):
+    with pytest.raises(OptionError, match="n_threads=-1: expected an integer from 1 to 1024"):
         net.predict(X, n_threads=-1)
     assert state(net) == before
     spoilt = net.predict(bad_x(np.nan))  # by default NaN goes through, and stays in its row

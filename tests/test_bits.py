@@ -1,88 +1,19 @@
-"""The same seed gives the same bits: for any threads, level, batch split, process, interruption."""
+"""The same seed gives the same bits: for any order of work, process, interruption.
 
-import hashlib
-import os
-import subprocess
-import sys
+Threads, instruction sets, packing, alignment and the rest of the contract: test_contract.py.
+"""
 
 import numpy as np
 import pytest
-from helpers import DTYPES, FUSED_LEVELS
+from golden import BATCH, GOLDEN, PARTIAL, ROWS, data, digest, network, trained
+from helpers import DTYPES, FUSED_LEVELS, needs_fused
 
 import minidl
 from minidl import MLP, SGD, kernels, schedules
 
-ROWS, EPOCHS = 185, 40
-BATCH = 37  # 5 steps per epoch, 200 in all
-PARTIAL = 36  # the sixth batch of an epoch has 5 rows
-
-needs_fused = pytest.mark.skipif(
-    not FUSED_LEVELS,
-    reason="this CPU has no level with fused multiply-add: its bits differ, as show_config() says",
-)
-
-# sha256 of the parameters that `trained(dtype, BATCH)` leaves on every level with FMA.
-GOLDEN = {
-    "float32": "b15b8ea9ff645c19b47057342c9a900460375ce8b8876a3945f7174fe91f5d9a",
-    "float64": "44664b3e7d3ed85c7cd902f5e2e148055110b36113fd349124a658676f054308",
-}
-
-
-def data(dtype):
-    """Numbers that need no generator and no rounding: the same everywhere."""
-    i, j = np.arange(ROWS)[:, None], np.arange(11)[None, :]
-    X = ((i * 7919 + j * 104729 + i * j * 31) % 1024) / 256 - 2
-    return X.astype(dtype), (np.arange(ROWS) * 5 + np.arange(ROWS) // 3) % 7
-
-
-def network(dtype):
-    layers = [
-        minidl.Dense(33, "gelu"),
-        minidl.Dense(19, "tanh", use_bias=False),
-        minidl.Dense(16),
-        minidl.Activation("silu"),
-        minidl.Dense(7),
-    ]
-    return minidl.Sequential(layers, seed=12345, dtype=dtype)
-
-
-def trained(dtype, batch_size, n_threads=1, epochs=EPOCHS):
-    net = network(dtype)
-    optimizer = SGD(lr=0.05, momentum=0.9, weight_decay=1e-4)
-    X, y = data(dtype)
-    net.fit(X, y, optimizer=optimizer, epochs=epochs, batch_size=batch_size, n_threads=n_threads, verbose=0)
-    return net
-
-
-def digest(net):
-    """Return the sha256 of the bytes of all parameters, in order, without pads."""
-    sha = hashlib.sha256()
-    for name, view in net.params.items():
-        sha.update(name.encode())
-        sha.update(np.ascontiguousarray(view).astype(view.dtype.newbyteorder("<")).tobytes())
-    return sha.hexdigest()
-
 
 def same(a, b):
     return a.params.flat.tobytes() == b.params.flat.tobytes()
-
-
-# --- the machine ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("batch_size", [BATCH, PARTIAL])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_threads_and_levels_do_not_matter(dtype, batch_size):
-    expected = trained(dtype, batch_size)
-    assert expected.training.steps >= 200
-    assert not same(expected, trained(dtype, batch_size, epochs=EPOCHS - 1))
-    for n_threads in (2, 3, 5):
-        assert same(trained(dtype, batch_size, n_threads), expected), n_threads
-    digests = set()
-    for level, n_threads in zip(FUSED_LEVELS, (1, 2), strict=False):
-        with kernels.use_isa(level):
-            digests.add(digest(trained(dtype, batch_size, n_threads)))
-    assert len(digests) == (1 if FUSED_LEVELS else 0)
 
 
 @needs_fused
@@ -91,33 +22,6 @@ def test_bits_are_those_of_all_machines(dtype):
     """A change here breaks a promise: it needs a new name for the contract and a changelog entry."""
     with kernels.use_isa(FUSED_LEVELS[0]):
         assert digest(trained(dtype, BATCH)) == GOLDEN[dtype]
-
-
-@needs_fused
-def test_level_chosen_by_the_environment():
-    script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_bits as t; from minidl import kernels;"
-        "print(kernels.isa(), *[t.digest(t.trained(d, t.BATCH)) for d in ('float32', 'float64')])"
-    )
-    folder = os.path.dirname(os.path.abspath(__file__))
-    for level in FUSED_LEVELS:
-        done = subprocess.run(
-            [sys.executable, "-c", script, folder],
-            env={**os.environ, "MINIDL_ISA": level, "PYTHONHASHSEED": "1"},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        )
-        assert done.stdout.split() == [level, GOLDEN["float32"], GOLDEN["float64"]]
-
-
-def test_portable_level_agrees_within_rounding():
-    with kernels.use_isa("portable"):
-        portable = trained("float64", BATCH, epochs=4)
-    other = trained("float64", BATCH, epochs=4)
-    np.testing.assert_allclose(portable.params.flat, other.params.flat, rtol=1e-9, atol=1e-12)
 
 
 # --- the order of work ----------------------------------------------------------------------------

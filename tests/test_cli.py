@@ -144,7 +144,7 @@ MISTAKES = {
     "hidden": (("--data", "spirals", "--hidden", "64,x"), "--hidden '64,x': expected widths"),
     "hidden sign": (("--data", "spirals", "--hidden", "-5"), "--hidden"),
     "dtype": (("--data", "spirals", "--dtype", "float16"), "dtype='float16': expected 'float32'"),
-    "threads": (("--data", "spirals", "--threads", "0"), "num_threads=0: expected an integer >= 1"),
+    "threads": (("--data", "spirals", "--threads", "0"), "num_threads=0: expected an integer from 1 to 1024"),
     "seed": (("--data", "spirals", "--seed", "-1"), "seed=-1: expected an integer >= 0"),
     "data dir": (("--data", "mnist", "--data-dir", "nowhere"), "nowhere"),
     "data dir of spirals": (("--data", "spirals", "--data-dir", "."), "only --data mnist"),

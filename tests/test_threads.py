@@ -1,38 +1,25 @@
-"""How many threads and why; many threads of Python at once; forks."""
+"""How many threads, and why."""
 
 import os
-import subprocess
 import sys
-import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ELSEWHERE
+from helpers import needs_linux, needs_openmp, python
 
 from minidl import MLP, kernels
 from minidl.errors import OptionError
-from minidl.kernels import _leaf, threads, tuner
-
-needs_openmp = pytest.mark.skipif(not _leaf.openmp_version(), reason="built without OpenMP")
-needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+from minidl.kernels import _leaf, cgroup, threads, tuner
 
 REPORT = "from minidl.kernels import threads; print(*threads.limit(), sep='|')"
 
 
 def report(script=REPORT, **variables):
-    """Run a script in a fresh process and return its output; None removes a variable."""
-    env = {**os.environ, **{k: v for k, v in variables.items() if v is not None}}
-    env = {k: v for k, v in env.items() if variables.get(k, "") is not None}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=env,
-        cwd=ELSEWHERE,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    """Return what a fresh process says of its limit, by default without variables of OpenMP."""
+    return python(
+        "-c", script, **{"OMP_NUM_THREADS": None, "OMP_THREAD_LIMIT": None, **variables}
+    ).stdout.strip()
 
 
 # --- the limit and its reason ---------------------------------------------------------------------
@@ -45,8 +32,8 @@ def test_the_user_decides():
     kernels.set_num_threads(3)
     assert kernels.get_num_threads() == 3
     assert threads.limit() == (3, "set_num_threads")
-    for bad in (0, -1, 1.5, "2", True):
-        with pytest.raises(OptionError, match=f"num_threads={bad!r}: expected an integer >= 1"):
+    for bad in (0, -1, 1025, 10**9, 1.5, "2", True):
+        with pytest.raises(OptionError, match=f"num_threads={bad!r}: expected an integer from 1 to 1024"):
             kernels.set_num_threads(bad)
     assert kernels.get_num_threads() == 3
     kernels.set_num_threads(np.int64(2))
@@ -57,21 +44,63 @@ def test_the_user_decides():
 
 @needs_openmp
 def test_the_environment_decides():
-    assert report(OMP_NUM_THREADS="3") == "3|OMP_NUM_THREADS"
-    assert report(OMP_NUM_THREADS="1") == "1|OMP_NUM_THREADS"
+    for value, expected in (("1", 1), ("2", 2), ("64", 64), (" 3", 3), ("2,4", 2)):
+        assert report(OMP_NUM_THREADS=value) == f"{expected}|OMP_NUM_THREADS"
+
+
+@needs_openmp
+@pytest.mark.skipif("Clang" in _leaf.compiler(), reason="LLVM's runtime makes a random number of it, or ends")
+@pytest.mark.parametrize("value", ["abc", "0", "-2", "", "2;4", "1e3", ","])
+def test_what_openmp_does_not_take_decides_nothing(value):
+    """OpenMP itself says so on stderr. A quota holds as if the variable were not set."""
+    assert report(OMP_NUM_THREADS=value) == report()
+    script = "from minidl.kernels import threads; threads.cpu_quota = lambda: 1;" + REPORT
+    if len(os.sched_getaffinity(0) if sys.platform == "linux" else ()) > 1:
+        assert report(script, OMP_NUM_THREADS=value) == "1|CPU quota of the container"
+
+
+@needs_openmp
+def test_the_limit_of_openmp_bounds_all():
+    assert report(OMP_NUM_THREADS="5", OMP_THREAD_LIMIT="3") == "3|OMP_THREAD_LIMIT"
+    assert report(OMP_NUM_THREADS="2", OMP_THREAD_LIMIT="3") == "2|OMP_NUM_THREADS"
+    user = "from minidl import kernels; kernels.set_num_threads(8);" + REPORT
+    assert report(user, OMP_THREAD_LIMIT="3") == "3|OMP_THREAD_LIMIT"
+    asked = (
+        "import numpy as np; from minidl import MLP; net = MLP([4, 3], seed=0);"
+        "net.fit(np.ones((8, 4)), np.arange(8) % 3, n_threads=8, verbose=0); print(net.program.n_threads)"
+    )
+    assert report(asked, OMP_THREAD_LIMIT="3") == "3"
+
+
+@needs_openmp
+def test_other_libraries_may_lower_the_default(monkeypatch):
+    """As threadpoolctl and torch.set_num_threads do where they share the OpenMP runtime."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = threads.limit()
+    with threadpoolctl.threadpool_limits(1, user_api="openmp"):
+        assert kernels.get_num_threads() == 1
+        kernels.set_num_threads(2)
+        assert threads.limit() == (2, "set_num_threads")
+        kernels.set_num_threads(None)
+    assert threads.limit() == before
 
 
 @needs_openmp
 @needs_linux
 def test_affinity_decides():
-    pinned = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]);" + REPORT
-    assert report(pinned, OMP_NUM_THREADS=None) == "1|CPUs available to this process"
+    """Narrowed before the start or after the import."""
+    one = f"import os; os.sched_setaffinity(0, [{min(os.sched_getaffinity(0))}]);"
+    assert report(one + REPORT) == "1|CPUs available to this process"
+    assert report("from minidl.kernels import threads;" + one + REPORT) == "1|CPUs available to this process"
+    assert report(one + REPORT, OMP_NUM_THREADS="2") == "2|OMP_NUM_THREADS"
 
 
 @needs_openmp
 def test_a_quota_lowers_but_never_raises(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(_leaf, "openmp_limit", lambda: 8)
+    monkeypatch.setattr(_leaf, "openmp_max_threads", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
     for quota, expected in (
         (2, (2, "CPU quota of the container")),
         (8, (8, "CPUs available to this process")),
@@ -91,7 +120,7 @@ def test_a_build_without_openmp_has_one_thread(monkeypatch):
     assert threads.limit() == (1, "built without OpenMP")
 
 
-# The files of a container, the quota in CPUs.
+# The files of a container (None: a folder, which cannot be read), the quota in CPUs.
 CGROUPS = {
     "none": ({}, None),
     "v2 without limit": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
@@ -147,22 +176,109 @@ CGROUPS = {
         },
         None,
     ),
+    "v1 parent is tighter": (
+        {
+            "proc/self/cgroup": "4:cpu,cpuacct:/pod/app\n",
+            "sys/fs/cgroup/cpu/pod/app/cpu.cfs_quota_us": "-1\n",
+            "sys/fs/cgroup/cpu/pod/app/cpu.cfs_period_us": "100000\n",
+            "sys/fs/cgroup/cpu/pod/cpu.cfs_quota_us": "300000\n",
+            "sys/fs/cgroup/cpu/pod/cpu.cfs_period_us": "100000\n",
+        },
+        3,
+    ),
+    "v1 mounted by its full name": (
+        {
+            "proc/self/cgroup": "4:cpu,cpuacct:/x\n",
+            "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us": "200000\n",
+            "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us": "100000\n",
+        },
+        2,
+    ),
+    "v2 beside v1": (
+        {
+            "proc/self/cgroup": "1:cpuset:/\n0::/x\n",
+            "sys/fs/cgroup/unified/x/cpu.max": "400000 100000\n",
+        },
+        4,
+    ),
+    "v2 below the namespace": (
+        {"proc/self/cgroup": "0::/../../app\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"},
+        2,
+    ),
+    "v2 group unreadable": (
+        {
+            "proc/self/cgroup": "0::/pod/app\n",
+            "sys/fs/cgroup/pod/app/cpu.max": None,
+            "sys/fs/cgroup/pod/cpu.max": "200000 100000\n",
+        },
+        2,
+    ),
+    "membership unreadable": (
+        {"proc/self/cgroup": None, "sys/fs/cgroup/cpu.max": "200000 100000\n"},
+        None,
+    ),
+    "membership malformed": (
+        {"proc/self/cgroup": "\n0\n:\n4:cpu\n", "sys/fs/cgroup/x": "100\n"},
+        None,
+    ),
+    "no text": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": b"\xff\xfe 1"}, None),
+    "v1 without period": (
+        {"proc/self/cgroup": "4:cpu:/\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "100000\n"},
+        None,
+    ),
     "nonsense": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "many 0\n"}, None),
     "period zero": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "100 0\n"}, None),
 }
 
 
 @pytest.mark.parametrize("case", CGROUPS)
-def test_quota_of_a_container(case, tmp_path, monkeypatch):
+def test_quota_of_a_container(case, tmp_path):
     files, expected = CGROUPS[case]
-    for name, text in files.items():
+    for name, content in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    real = threads.Path
-    monkeypatch.setattr(threads, "Path", lambda path: real(tmp_path, str(path).lstrip("/")))
-    monkeypatch.setattr(threads, "_quota", None)
-    assert threads.cpu_quota() == expected
+        if content is None:
+            path.mkdir()  # what stands there cannot be read
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content)
+    assert cgroup.cpu_quota(tmp_path) == expected
+
+
+@pytest.fixture
+def group_of_one_cpu():
+    """A real control group with a quota of one CPU, version 1 or 2, where the system lets us make one."""
+    mounts = Path("/sys/fs/cgroup")
+    quotas = {mounts / "cpu": ("cpu.cfs_quota_us", "100000"), mounts: ("cpu.max", "100000 100000")}
+    for mount, (name, quota) in quotas.items():
+        group = mount / f"minidl-test-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            (group / name).write_text(quota)
+            yield group
+            return
+        except OSError:
+            continue
+        finally:
+            group.rmdir()
+    pytest.skip("no control group can be made here")
+
+
+@needs_openmp
+@needs_linux
+def test_quota_of_a_real_control_group(group_of_one_cpu):
+    if threads.limit()[0] < 2:
+        pytest.skip("needs two CPUs")
+    enter = ("sh", "-c", f'echo $$ > {group_of_one_cpu}/cgroup.procs && exec "$@"', "sh")
+    unset = {"OMP_NUM_THREADS": None, "OMP_THREAD_LIMIT": None}
+    inside = python("-c", REPORT, prefix=enter, **unset)
+    assert inside.stdout == "1|CPU quota of the container\n"
+    asked = python("-c", REPORT, prefix=enter, **{**unset, "OMP_NUM_THREADS": "2"})
+    assert asked.stdout == "2|OMP_NUM_THREADS\n"
 
 
 @needs_openmp
@@ -205,99 +321,3 @@ def test_an_interruption_outside_a_step_counts_no_steps(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, y, batch_size=10, epochs=5, verbose=0)
     assert (net.training.epochs, net.training.steps) == (2, 10)
-
-
-# --- threads of Python, processes -----------------------------------------------------------------
-
-
-def test_eight_python_threads_predict_the_bits_of_one():
-    net = MLP([20, 64, 64, 5], "gelu", seed=0)
-    rng = np.random.default_rng(0)
-    inputs = [rng.normal(size=(50 + 100 * i, 20)).astype(np.float32) for i in range(8)]
-    expected = [net.predict(x).tobytes() for x in inputs]
-    start, wrong = threading.Barrier(8), []
-
-    def work(i):
-        start.wait()
-        for _ in range(30):
-            if net.predict(inputs[i]).tobytes() != expected[i]:
-                wrong.append(i)
-
-    workers = [threading.Thread(target=work, args=(i,)) for i in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert wrong == []
-    assert len(set(expected)) == 8
-
-
-FORK = """
-import os, signal, sys, warnings
-import numpy as np
-from minidl import MLP
-from minidl.kernels import threads
-warnings.simplefilter("ignore")
-net = MLP([64, 256, 10], seed=0)
-X, y = np.ones((512, 64), np.float32), np.arange(512) % 10
-net.fit(X, y, batch_size=256, n_threads={before}, verbose=0)
-expected = net.predict(X, n_threads=1).tobytes()
-pid = os.fork()
-if pid == 0:
-    signal.alarm(8)  # a deadlock ends as a failure
-    print(*threads.limit(), sep="|", flush=True)
-    right = net.predict(X{options}).tobytes() == expected
-    net.fit(X, y, batch_size=256, verbose=0{options})
-    os._exit(0 if right else 3)
-_, status = os.waitpid(pid, 0)
-print(os.waitstatus_to_exitcode(status))
-"""
-
-
-@needs_openmp
-@needs_linux
-def test_a_forked_child_predicts_and_trains_on_one_thread():
-    output = report(FORK.format(before=2, options=""), OMP_NUM_THREADS="2").splitlines()
-    assert output == ["1|this process was forked from one that had used threads", "0"]
-
-
-@needs_openmp
-@needs_linux
-def test_a_forked_child_is_safe_even_if_it_asks_for_threads():
-    output = report(FORK.format(before=2, options=", n_threads=2"), OMP_NUM_THREADS="2").splitlines()
-    assert output[-1] == "0"
-
-
-@needs_openmp
-@needs_linux
-def test_a_child_of_a_process_without_teams_may_use_threads():
-    output = report(FORK.format(before=1, options=", n_threads=2"), OMP_NUM_THREADS="2").splitlines()
-    assert output == ["2|OMP_NUM_THREADS", "0"]
-
-
-def test_a_second_thread_may_not_train_the_same_network():
-    """The first thread waits inside its fit, in a callback, while the second one tries."""
-    from minidl.callbacks import Callback
-
-    X, y = np.zeros((8, 2), np.float32), np.arange(8) % 2
-    net = MLP([2, 3, 2], seed=0)
-    inside, go_on = threading.Event(), threading.Event()
-
-    class Wait(Callback):
-        def on_train_begin(self, net, run):
-            inside.set()
-            assert go_on.wait(30)
-
-    first = threading.Thread(target=net.fit, args=(X, y), kwargs={"callbacks": Wait(), "verbose": 0})
-    first.start()
-    assert inside.wait(30)
-    before = net.params.flat.copy()
-    for train in (net.fit, net.train_step, net.partial_fit):
-        with pytest.raises(RuntimeError, match="trained in another thread"):
-            train(X, y)
-    np.testing.assert_array_equal(net.params.flat, before)
-    assert net.predict(X).shape == (8, 2)  # predicting is no training
-    go_on.set()
-    first.join(30)
-    assert net.training.steps == 1
-    net.train_step(X, y)  # free again

@@ -10,6 +10,7 @@
 #include "activation.inc.c"
 #include "loss.inc.c"
 #include "update.inc.c"
+#include "canary.inc.c"
 
 #define GLUE(a, b, c) a##b##c
 #define TABLE_NAME_(level, suffix) GLUE(mdl_leaves_, level, suffix)
@@ -50,4 +51,5 @@ const mdl_leaves TABLE_NAME = {
     .all_finite = all_finite,
     .loss = {MDL_LOSSES(ENTRY_LOSS)},
     .sgd = sgd,
+    .canary = canary,
 };

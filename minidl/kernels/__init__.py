@@ -12,6 +12,7 @@ from minidl.kernels.activation import (
 )
 from minidl.kernels.loss import loss
 from minidl.kernels.matmul import matmul
+from minidl.kernels.packing import use_packing
 from minidl.kernels.reduction import (
     all_finite,
     argmax,
@@ -42,5 +43,6 @@ __all__ = [
     "softmax",
     "softmax_backward",
     "use_isa",
+    "use_packing",
     "vmath",
 ]

@@ -12,6 +12,9 @@ cdef extern from "minidl.h" nogil:
         MDL_N_ACT
         MDL_N_LOSS
         MDL_ACT_identity
+        MDL_CONTRACTS
+        MDL_SPLITS_FMA
+        MDL_ROUNDS_OTHERWISE
     ctypedef void mdl_tile_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, ptrdiff_t,
                               const void *, ptrdiff_t, void *, ptrdiff_t) noexcept
     ctypedef void mdl_pack_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, void *,
@@ -44,6 +47,7 @@ cdef extern from "minidl.h" nogil:
         int nesterov
         int first_step
     ctypedef int mdl_sgd_fn(ptrdiff_t, void *, void *, const void *, const mdl_sgd *) noexcept
+    ctypedef int mdl_canary_fn() noexcept
     ctypedef struct mdl_leaves:
         int level
         int fused
@@ -69,6 +73,7 @@ cdef extern from "minidl.h" nogil:
         mdl_all_finite_fn *all_finite
         mdl_loss_fn *loss[1]
         mdl_sgd_fn *sgd
+        mdl_canary_fn *canary
     const char *const mdl_level_names[1]
     const char *const mdl_vmath_names[1]
     const char *const mdl_act_names[1]

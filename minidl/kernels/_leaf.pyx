@@ -13,6 +13,8 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 
+import numpy as np
+
 from minidl.errors import DtypeError, IsaError, ShapeError, unknown_name
 
 cdef extern from *:
@@ -20,10 +22,22 @@ cdef extern from *:
     #ifdef _OPENMP
     #include <omp.h>
     #define MDL_OPENMP _OPENMP
-    static int mdl_omp_limit(void) { return omp_get_max_threads(); }
+    static int mdl_omp_max_threads(void) { return omp_get_max_threads(); }
+    static int mdl_omp_thread_limit(void) { return omp_get_thread_limit(); }
+    /* Ends the pool of the calling thread. The runtime of LLVM renews itself after a fork and needs no
+       such help; that of GCC can do it from version 9 on. */
+    #if defined(__clang__)
+    static int mdl_omp_pause(void) { return 0; }
+    #elif __GNUC__ >= 9
+    static int mdl_omp_pause(void) { return omp_pause_resource_all(omp_pause_soft); }
+    #else
+    static int mdl_omp_pause(void) { return -1; }
+    #endif
     #else
     #define MDL_OPENMP 0
-    static int mdl_omp_limit(void) { return 1; }
+    static int mdl_omp_max_threads(void) { return 1; }
+    static int mdl_omp_thread_limit(void) { return 1; }
+    static int mdl_omp_pause(void) { return 0; }
     #endif
     #ifdef __VERSION__
     #define MDL_COMPILER __VERSION__
@@ -33,7 +47,9 @@ cdef extern from *:
     """
     const int MDL_OPENMP
     const char *MDL_COMPILER
-    int mdl_omp_limit() nogil
+    int mdl_omp_max_threads() nogil
+    int mdl_omp_thread_limit() nogil
+    int mdl_omp_pause() nogil
 
 cdef const mdl_leaves *in_use[2]
 
@@ -72,9 +88,25 @@ def isa():
     return mdl_level_names[in_use[0].level].decode()
 
 
-def fused():
-    """True if the level in use rounds ``a*b + c`` once, as the contract minidl-num-1 demands."""
-    return bool(in_use[0].fused and in_use[1].fused)
+def deviations():
+    """What makes the bits of this thread differ from those of minidl-num-1, in words; mostly nothing.
+
+    Examples
+    --------
+    >>> isinstance(deviations(), list)
+    True
+    """
+    cdef int faults = in_use[0].canary() | in_use[1].canary()
+    found = []
+    if not (in_use[0].fused and in_use[1].fused):
+        found.append("without FMA")
+    if faults & MDL_CONTRACTS:
+        found.append("compiled with contraction of a*b + c")
+    if faults & MDL_SPLITS_FMA:
+        found.append("FMA rounds twice")
+    if faults & MDL_ROUNDS_OTHERWISE:
+        found.append("the rounding mode is not to nearest")
+    return found
 
 
 def set_isa(name):
@@ -151,14 +183,41 @@ def openmp_version():
     return MDL_OPENMP
 
 
-def openmp_limit():
-    """What OpenMP would use: OMP_NUM_THREADS, or the CPUs this process may run on."""
-    return mdl_omp_limit()
+def openmp_max_threads():
+    """What OpenMP would use: OMP_NUM_THREADS, or the CPUs at start-up, or what omp_set_num_threads said."""
+    return mdl_omp_max_threads()
+
+
+def openmp_thread_limit():
+    """What OpenMP will not exceed, whatever is asked for: OMP_THREAD_LIMIT."""
+    return mdl_omp_thread_limit()
+
+
+def openmp_pause():
+    """End the OpenMP threads that wait for the calling thread; its next region starts new ones.
+
+    Returns True if the calling thread now may fork: a child of a thread that has a pool would wait for
+    threads which are not there.
+    """
+    cdef int failed
+    with nogil:
+        failed = mdl_omp_pause()
+    return failed == 0
 
 
 def compiler():
     """Version string of the C compiler that built the extensions."""
     return MDL_COMPILER.decode()
+
+
+def check_floats(name, x):
+    """Raise DtypeError, naming the argument, unless x is an array that the leaves can read in place."""
+    if not isinstance(x, np.ndarray) or x.dtype.char not in "fd" or not x.dtype.isnative:
+        raise DtypeError(f"{name}: expected an ndarray of float32 or float64, got "
+                         f"{getattr(x, 'dtype', type(x).__name__)}.")
+    if not x.flags.aligned:
+        raise DtypeError(f"{name} starts at an address that is no multiple of its item size: "
+                         f"pass {name}.copy().")
 
 
 cdef class Matrix:
@@ -181,6 +240,8 @@ cdef Matrix matrix(object array, bint writable=False):
     view.held = True
     cdef char kind = view.buffer.format[0]
     if (kind != b"f" and kind != b"d") or view.buffer.format[1] != 0:
+        if view.buffer.format in (b"=f", b"=d"):
+            raise DtypeError("an array starts at an address that is no multiple of its item size: copy it")
         raise DtypeError(
             f"expected float32 or float64, got buffer format {view.buffer.format.decode()!r}")
     if view.buffer.ndim != 1 and view.buffer.ndim != 2:

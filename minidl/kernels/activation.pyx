@@ -14,8 +14,9 @@ cdef extern from "team.h" nogil:
 import numpy as np
 
 from minidl import activations
-from minidl.errors import DtypeError, ShapeError, unknown_name
+from minidl.errors import ShapeError, unknown_name
 from minidl.kernels import _leaf, threads
+from minidl.kernels._leaf import check_floats
 
 cdef dict TABLE = _leaf.activation_table()
 cdef dict CODES = {name: code for code, name in enumerate(TABLE)}
@@ -192,9 +193,7 @@ cdef int _team(n_threads, double flops) except -1:
 
 
 cdef _input(name, x):
-    if not isinstance(x, np.ndarray) or x.dtype.char not in "fd" or not x.dtype.isnative:
-        raise DtypeError(f"{name}: expected an ndarray of float32 or float64, got "
-                         f"{getattr(x, 'dtype', type(x).__name__)}.")
+    check_floats(name, x)
     return x
 
 

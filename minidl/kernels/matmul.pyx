@@ -28,6 +28,7 @@ from minidl.kernels._leaf cimport (
     mdl_tile_fn,
 )
 from minidl.kernels.activation cimport ActivationCall, activation_call
+from minidl.kernels.packing cimport packs
 
 cdef extern from "stdlib.h" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -39,6 +40,7 @@ import numpy as np
 
 from minidl.errors import DtypeError, ShapeError
 from minidl.kernels import threads
+from minidl.kernels._leaf import check_floats
 
 cnp.import_array()
 
@@ -97,7 +99,7 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.a_col = a_col
     p.b_row = b_row
     p.b_col = b_col
-    p.pack_b = b_col != 1 or (m >= PACK_ROWS and (
+    p.pack_b = b_col != 1 or packs(m >= PACK_ROWS and (
         not b_aligned or b_row * size % 64 != 0 or crowded(depth, b_row * size)))
     cdef ptrdiff_t blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
     cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred
@@ -109,7 +111,7 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.width = ceil_div(vectors, p.panels)
     p.wide = vectors - (p.width - 1) * p.panels
     # A tile that reads a along its columns takes a few elements of each of 256 cache lines.
-    p.pack_a = a_col != 1 and not p.swapped and (a_row != 1 or (
+    p.pack_a = a_col != 1 and not p.swapped and (a_row != 1 or packs(
         p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size)))
     p.transposed = a_col != 1 and not p.pack_a
     cut_rows(p, p.block, p.heights)
@@ -416,12 +418,11 @@ def matmul(a, b, out=None, transpose_a=False, transpose_b=False, bias=None, acti
 
 cdef object view_of(str name, object array, View *view, bint may_copy):
     """Borrow a matrix; return the array that owns the memory, which the view must not outlive."""
-    if not cnp.PyArray_Check(array):
-        raise DtypeError(f"{name}: expected an ndarray of float32 or float64, got "
-                         f"{type(array).__name__}.")
+    if not cnp.PyArray_Check(array) or cnp.PyArray_ISBYTESWAPPED(array):
+        check_floats(name, array)
     view.type = cnp.PyArray_TYPE(array)
-    if (view.type != cnp.NPY_FLOAT and view.type != cnp.NPY_DOUBLE) or cnp.PyArray_ISBYTESWAPPED(array):
-        raise DtypeError(f"{name}: expected an ndarray of float32 or float64, got {array.dtype}.")
+    if view.type != cnp.NPY_FLOAT and view.type != cnp.NPY_DOUBLE:
+        check_floats(name, array)
     if cnp.PyArray_NDIM(array) != 2:
         raise ShapeError(f"{name}: expected 2 dimensions, got shape {array.shape}.")
     cdef ptrdiff_t size = 8 if view.type == cnp.NPY_DOUBLE else 4

@@ -10,7 +10,8 @@ from minidl.kernels._leaf cimport Matrix, data_of, matrix, mdl_row_reduce_fn, md
 
 import numpy as np
 
-from minidl.errors import DtypeError, ShapeError, unknown_name
+from minidl.errors import ShapeError, unknown_name
+from minidl.kernels._leaf import check_floats
 
 
 def reduce(op, x, axis, out=None):
@@ -168,9 +169,7 @@ cdef _softmax(z, out, bint log):
 
 def rows_of(name, x):
     """Check a matrix argument; copy it only if its rows are not contiguous."""
-    if not isinstance(x, np.ndarray) or x.dtype.char not in "fd" or not x.dtype.isnative:
-        raise DtypeError(f"{name}: expected an ndarray of float32 or float64, got "
-                         f"{getattr(x, 'dtype', type(x).__name__)}.")
+    check_floats(name, x)
     if x.ndim != 2:
         raise ShapeError(f"{name}: expected 2 dimensions, got shape {x.shape}.")
     direct = (x.strides[1] == x.itemsize or x.shape[1] <= 1) and x.strides[0] % x.itemsize == 0

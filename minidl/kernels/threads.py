@@ -1,28 +1,28 @@
 """How many threads, and why.
 
-The limit is the smallest of: what the user set, what OpenMP would use (``OMP_NUM_THREADS``, or the CPUs
-this process may run on), and the CPU quota of the container. A process that was forked from one that
-had already used threads runs with one: the OpenMP runtime of GCC deadlocks in such a child.
+The limit is what the user set with :func:`set_num_threads`; else ``OMP_NUM_THREADS``; else the smallest
+of the CPUs this process may run on now, what OpenMP would use, and the CPU quota of the container.
+``OMP_THREAD_LIMIT`` bounds all of them.
 
 Small work runs on one thread and never touches OpenMP; the results do not depend on the number.
 """
 
 from __future__ import annotations
 
-import math
+import functools
 import os
-from pathlib import Path
 
 from minidl.errors import out_of_range
-from minidl.kernels import _leaf
+from minidl.kernels import _leaf, cgroup
 
 # Work below which a team does not pay: about 60 microseconds on one core. Opening a team costs about a
 # microsecond, but a member that is not scheduled, because another process has its core, costs milliseconds.
 SERIAL_FLOPS = 6e6
 
+# The runtimes of OpenMP end the process when they cannot start a thread; this many can be started.
+MOST_THREADS = 1024
+
 _user_limit: int | None = None
-_forked_after_use = False
-_used_team = False
 
 
 def set_num_threads(n: int | None) -> None:
@@ -31,13 +31,13 @@ def set_num_threads(n: int | None) -> None:
     Parameters
     ----------
     n : int or None
-        At least 1. None returns to the default: OMP_NUM_THREADS if set, else the CPUs this process may
+        1 to 1024. None returns to the default: OMP_NUM_THREADS if set, else the CPUs this process may
         use, with the quota of the container respected.
 
     Raises
     ------
     OptionError
-        If n is not an integer >= 1.
+        If n is not an integer in that range.
 
     Examples
     --------
@@ -51,19 +51,16 @@ def set_num_threads(n: int | None) -> None:
 
 
 def check(argument: str, n: int) -> int:
-    """Return n as an int, or raise OptionError unless it is an integer >= 1."""
-    if isinstance(n, bool) or not hasattr(n, "__index__") or int(n) < 1:
-        raise out_of_range(argument, n, "an integer >= 1")
+    """Return n as an int, or raise OptionError unless it is an integer from 1 to MOST_THREADS."""
+    if isinstance(n, bool) or not hasattr(n, "__index__") or not 1 <= int(n) <= MOST_THREADS:
+        raise out_of_range(argument, n, f"an integer from 1 to {MOST_THREADS}")
     return int(n)
 
 
 def explicit_team(n: int) -> int:
     """Return the team that a caller asked a kernel for by ``n_threads=``."""
     n = check("n_threads", n)
-    if _forked_after_use:
-        return 1
-    note_team(n)
-    return n
+    return min(n, _leaf.openmp_thread_limit()) if _may_use_threads else 1
 
 
 def get_num_threads() -> int:
@@ -81,17 +78,24 @@ def limit() -> tuple[int, str]:
     """Return the thread limit and the reason for it."""
     if not _leaf.openmp_version():
         return 1, "built without OpenMP"
-    if _forked_after_use:
-        return 1, "this process was forked from one that had used threads"
+    if not _may_use_threads:
+        return 1, "forked while OpenMP threads were waiting"
+    n, reason = _wanted()
+    most = _leaf.openmp_thread_limit()
+    return (n, reason) if n <= most else (most, "OMP_THREAD_LIMIT")
+
+
+def _wanted() -> tuple[int, str]:
     if _user_limit is not None:
         return _user_limit, "set_num_threads"
-    from_openmp = _leaf.openmp_limit()
-    quota = cpu_quota()
-    if quota is not None and quota < from_openmp and "OMP_NUM_THREADS" not in os.environ:
-        return quota, "CPU quota of the container"
-    if "OMP_NUM_THREADS" in os.environ:
-        return from_openmp, "OMP_NUM_THREADS"
-    return from_openmp, "CPUs available to this process"
+    if _omp_num_threads():
+        return _leaf.openmp_max_threads(), "OMP_NUM_THREADS"
+    bounds = [
+        (_affinity(), "CPUs available to this process"),
+        (_leaf.openmp_max_threads(), "omp_set_num_threads"),  # as threadpoolctl and PyTorch call it
+        (cpu_quota(), "CPU quota of the container"),
+    ]
+    return min((bound for bound in bounds if bound[0] is not None), key=lambda bound: bound[0])
 
 
 def team(flops: float) -> int:
@@ -99,76 +103,54 @@ def team(flops: float) -> int:
     if flops < SERIAL_FLOPS:
         return 1
     # every member should have enough work to be worth waking
-    n = max(1, min(limit()[0], int(flops / (SERIAL_FLOPS / 2))))
-    note_team(n)
-    return n
+    return max(1, min(limit()[0], int(flops / (SERIAL_FLOPS / 2))))
 
 
-def note_team(n: int) -> None:
-    """Remember that this process has used a team, for the fork guard."""
-    global _used_team
-    _used_team = _used_team or n > 1
+# --- facts about the process ----------------------------------------------------------------------
+
+# Since a control group rarely changes and reading it costs a dozen microseconds, it is read once per process.
+cpu_quota = functools.cache(cgroup.cpu_quota)
 
 
-_quota: tuple[int | None] | None = None
+def _affinity() -> int | None:
+    """Return the number of CPUs that this thread may run on now, or None where that is not known."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
-def cpu_quota() -> int | None:
-    """Return the CPU quota of the control group, rounded up, or None if there is none (Linux)."""
-    global _quota
-    if _quota is None:
-        _quota = (_read_quota(),)
-    return _quota[0]
+def _omp_num_threads() -> bool:
+    """Return True if OMP_NUM_THREADS is set to what OpenMP takes: "4", or "4,2" for nested regions."""
+    words = os.environ.get("OMP_NUM_THREADS", "").split(",")
+    return all(word.strip().isdecimal() and int(word) > 0 for word in words)
 
 
-def _read_quota() -> int | None:
-    root = Path("/sys/fs/cgroup")
-    try:
-        membership = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    quotas = []
-    for line in membership:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":  # version 2: the tightest of this group and its parents holds
-            folder = root / path.lstrip("/")
-            while True:
-                quotas.append(_ratio(_read_words(folder / "cpu.max")))
-                if folder == root or root not in folder.parents:
-                    break
-                folder = folder.parent
-        elif "cpu" in controllers.split(","):
-            for folder in (root / "cpu" / path.lstrip("/"), root / "cpu"):
-                quotas.append(
-                    _ratio(
-                        _read_words(folder / "cpu.cfs_quota_us") + _read_words(folder / "cpu.cfs_period_us")
-                    )
-                )
-    found = [q for q in quotas if q is not None]
-    return min(found) if found else None
+# --- fork -----------------------------------------------------------------------------------------
+
+# The OpenMP runtime of GCC waits forever for its threads in a child that was forked from a thread which
+# had used some, whoever used them: PyTorch may share the runtime. So a thread gives them up before it
+# forks. Where that fails, the child runs on one thread.
+_paused = False
+_may_use_threads = True
 
 
-def _read_words(path: Path) -> list[str]:
-    try:
-        return path.read_text().split()
-    except OSError:
-        return []
+def _before_fork() -> None:
+    global _paused
+    _paused = _leaf.openmp_pause()
 
 
-def _ratio(words: list[str]) -> int | None:
-    """Quota and period in microseconds to CPUs; "max" or -1 mean no quota."""
-    try:
-        quota, period = (int(word) for word in words)
-    except ValueError:
-        return None
-    return max(1, math.ceil(quota / period)) if quota > 0 and period > 0 else None
+def _after_fork_in_parent() -> None:
+    global _paused
+    _paused = False
 
 
-def _after_fork() -> None:
-    global _forked_after_use, _quota
-    _forked_after_use = _used_team
-    _quota = None
+def _after_fork_in_child() -> None:
+    global _paused, _may_use_threads
+    _may_use_threads, _paused = _paused, False  # not paused: forked by other means than os.fork
+    cpu_quota.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

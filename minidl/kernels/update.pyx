@@ -5,9 +5,8 @@ The formulas stand in :mod:`minidl.optim`, the arithmetic in csrc/leaf/update.in
 
 from minidl.kernels._leaf cimport Matrix, matrix, mdl_sgd
 
-import numpy as np
-
 from minidl.errors import DtypeError, ShapeError
+from minidl.kernels._leaf import check_floats
 
 
 def sgd(param, velocity, grad, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False,
@@ -47,9 +46,7 @@ def sgd(param, velocity, grad, lr, momentum=0.0, dampening=0.0, weight_decay=0.0
     elif momentum != 0.0:
         raise ShapeError("velocity: momentum needs an array like param, got None.")
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or array.dtype.char not in "fd":
-            raise DtypeError(f"{name}: expected an ndarray of float32 or float64, got "
-                             f"{getattr(array, 'dtype', type(array).__name__)}.")
+        check_floats(name, array)
         if array.ndim != 1 or not array.flags.c_contiguous or array.shape != param.shape:
             raise ShapeError(f"{name}: expected a contiguous 1-D array like param "
                              f"{param.shape}, got {array.shape}.")
