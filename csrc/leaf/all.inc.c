@@ -2,9 +2,11 @@
    compiled once with MDL_DOUBLE=0 and once with MDL_DOUBLE=1. */
 #include "../minidl.h"
 #include "../simd/simd.h"
+#include "../simd/wide.h"
 
 #include "gemm_tile.inc.c"
 #include "pack.inc.c"
+#include "map.inc.c"
 #include "vmath.inc.c"
 #include "reduce.inc.c"
 #include "activation.inc.c"

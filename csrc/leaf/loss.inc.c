@@ -140,7 +140,7 @@ INLINE void cross_entropy(const int by_label, LOSS_PARAMETERS)
         waiting e;
         wait_in(&e, n, to, lddz, &last);
         block_exp(count, n, from, ldz, &last, max, &e, sum);
-        v_store(value, v_fma(v_load(total), vm_log(v_load(sum)), v_neg(v_load(dot))));
+        v_store(value, v_fma(v_load(total), vm_log(w_same(v_load(sum))).v[0], v_neg(v_load(dot))));
         for (ptrdiff_t i = 0; i < count; i++) {
             const double w = weight_of_row(weight, begin + i);
             const vec c = v_set((real)(scale * w)), all = v_set(sum[i]), q_sum = v_set(total[i]);
@@ -178,12 +178,12 @@ INLINE output_loss binary_output(vec z, vec y)
 {
     const vec zero = v_zero(), one = v_set(1), half = v_set(REAL_C(0.5));
     const vmask yes = v_lt(zero, z), no = v_le(z, zero);
-    const vec size = v_abs(z), e = vm_exp(v_neg(size));
+    const vec size = v_abs(z), e = vm_exp(w_same(v_neg(size))).v[0];
     const vec share = v_sel(yes, v_sub(one, y), y);
     const vec p = v_div(e, v_add(one, e));
     const vmask right = m_or(m_and(yes, v_lt(half, y)), m_and(no, v_le(y, half)));
     output_loss out;
-    out.value = v_add(v_sel(v_eq(share, zero), zero, v_mul(size, share)), vm_log1p(e));
+    out.value = v_add(v_sel(v_eq(share, zero), zero, v_mul(size, share)), vm_log1p(w_same(e)).v[0]);
     out.slope = v_sel(yes, v_sub(share, p), v_sub(p, share));
     out.right = v_sel(right, one, zero);
     return out;

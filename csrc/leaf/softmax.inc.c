@@ -20,7 +20,7 @@ INLINE group g_sub(group g, vec b)
 
 INLINE group g_exp(group g)
 {
-    EACH_VECTOR(i) g.v[i] = vm_exp(g.v[i]);
+    EACH_VECTOR(i) g.v[i] = vm_exp(w_same(g.v[i])).v[0];
     return g;
 }
 
@@ -134,7 +134,7 @@ static void log_softmax(ptrdiff_t rows, ptrdiff_t n, const void *z, ptrdiff_t ld
         wait_in(&nowhere, n, NULL, 0, &last);
         block_max(count, n, from, ldz, &last, max);
         block_exp(count, n, from, ldz, &last, max, &nowhere, sum);
-        v_store(log_sum, vm_log(v_load(sum)));
+        v_store(log_sum, vm_log(w_same(v_load(sum))).v[0]);
         for (ptrdiff_t i = 0; i < count; i++) {
             for (ptrdiff_t j = 0; j < n; j += GROUP_LANES) {
                 const group g = g_shifted(from + i * ldz + j, n - j, &last, max[i]);

@@ -4,7 +4,7 @@
    fit_coefficients.py) and no call of the C library: on every level with a fused multiply-add the bits
    are the same. NaN gives NaN, and where a limit exists, infinities give the limit.
 
-   The clamps are written v_max(bound, x), with x second, because then a NaN in x comes out as NaN.
+   The clamps are written w_max(bound, x), with x second, because then a NaN in x comes out as NaN.
 
    Largest errors in ulp on levels with FMA, over all 2^32 floats and 3 * 10^7 random doubles:
 
@@ -31,11 +31,11 @@
 #endif
 
 /* c[0] + c[1] x + ... + c[n-1] x^(n-1), by Horner's rule. */
-INLINE vec poly(vec x, const real *c, const int n)
+INLINE wide poly(wide x, const real *c, const int n)
 {
-    vec sum = v_set(c[n - 1]);
+    wide sum = w_set(c[n - 1]);
     _Pragma("GCC unroll 16") for (int i = n - 2; i >= 0; i--)
-        sum = v_fma(sum, x, v_set(c[i]));
+        sum = w_fma(sum, x, w_set(c[i]));
     return sum;
 }
 #define POLY(x, table) poly(x, table, (int)(sizeof table / sizeof table[0]))
@@ -64,82 +64,82 @@ INLINE vec poly(vec x, const real *c, const int n)
 /* e^x = 2^n (1 + p) with |p| < 0.42; the low bits of n_bits hold n + EXP_OFFSET. */
 #define EXP_OFFSET (2 * REAL_BIAS)
 typedef struct {
-    vint n_bits;
-    vec p;
+    wint n_bits;
+    wide p;
 } exp_parts;
 
 /* x = n ln 2 + r, and `shifted` is n + EXP_OFFSET + ROUND_TO_INT. */
-INLINE exp_parts exp_finish(vec shifted, vec r)
+INLINE exp_parts exp_finish(wide shifted, wide r)
 {
-    const exp_parts e = {v_bits(shifted), v_fma(v_mul(r, r), POLY(r, exp_q), r)};
+    const exp_parts e = {w_bits(shifted), w_fma(w_mul(r, r), POLY(r, exp_q), r)};
     return e;
 }
 
-INLINE exp_parts exp_split(vec x)
+INLINE exp_parts exp_split(wide x)
 {
-    const vec offset = v_set(ROUND_TO_INT + EXP_OFFSET);
-    const vec shifted = v_fma(x, v_set(LOG2_E), offset), n = v_sub(shifted, offset);
-    const vec r = v_fnma(n, v_set(LN2_LO), v_fnma(n, v_set(LN2_HI), x));
+    const wide offset = w_set(ROUND_TO_INT + EXP_OFFSET);
+    const wide shifted = w_fma(x, w_set(LOG2_E), offset), n = w_sub(shifted, offset);
+    const wide r = w_fnma(n, w_set(LN2_LO), w_fnma(n, w_set(LN2_HI), x));
     return exp_finish(shifted, r);
 }
 
 /* The same for the sum x + lo, where lo is what does not fit into x. */
-INLINE exp_parts exp_split_sum(vec x, vec lo)
+INLINE exp_parts exp_split_sum(wide x, wide lo)
 {
-    const vec offset = v_set(ROUND_TO_INT + EXP_OFFSET);
-    const vec shifted = v_fma(x, v_set(LOG2_E), offset), n = v_sub(shifted, offset);
-    const vec r = v_add(v_fnma(n, v_set(LN2_HI), x), v_fnma(n, v_set(LN2_LO), lo));
+    const wide offset = w_set(ROUND_TO_INT + EXP_OFFSET);
+    const wide shifted = w_fma(x, w_set(LOG2_E), offset), n = w_sub(shifted, offset);
+    const wide r = w_add(w_fnma(n, w_set(LN2_HI), x), w_fnma(n, w_set(LN2_LO), lo));
     return exp_finish(shifted, r);
 }
 
 /* 2^n (1 + p), for n beyond the range of exponents too: 2^n is taken as a product of two halves, so
    that the result overflows to inf or is rounded to a subnormal, once, in the last multiplication. */
-INLINE vec exp_join(exp_parts e)
+INLINE wide exp_join(exp_parts e)
 {
-    const vint half = i_shr(e.n_bits, 1);
-    const vec a = v_from_bits(i_shl(half, REAL_MANTISSA));
-    const vec b = v_from_bits(i_shl(i_sub(e.n_bits, half), REAL_MANTISSA));
-    return v_mul(v_fma(e.p, a, a), b);
+    const wint half = wi_shr(e.n_bits, 1);
+    const wide a = w_from_bits(wi_shl(half, REAL_MANTISSA));
+    const wide b = w_from_bits(wi_shl(wi_sub(e.n_bits, half), REAL_MANTISSA));
+    return w_mul(w_fma(e.p, a, a), b);
 }
 
-INLINE vec vm_exp(vec x)
+INLINE wide vm_exp(wide x)
 {
-    return exp_join(exp_split(v_max(v_set(EXP_LOWEST), v_min(v_set(EXP_HIGHEST), x))));
+    return exp_join(exp_split(w_max(w_set(EXP_LOWEST), w_min(w_set(EXP_HIGHEST), x))));
 }
 
 /* For x <= 0. */
-INLINE vec exp_nonpositive(vec x) { return exp_join(exp_split(v_max(v_set(EXP_LOWEST), x))); }
+INLINE wide exp_nonpositive(wide x) { return exp_join(exp_split(w_max(w_set(EXP_LOWEST), x))); }
 
 /* For x <= 0; the sign of -0 is lost. With s = 2^n: s (1 + p) - 1 = s p + (s - 1). */
-INLINE vec expm1_nonpositive(vec x)
+INLINE wide expm1_nonpositive(wide x)
 {
-    const exp_parts e = exp_split(v_max(v_set(EXPM1_LOWEST), x));
-    const vec s = v_from_bits(i_shl(i_sub(e.n_bits, i_set(EXP_OFFSET - REAL_BIAS)), REAL_MANTISSA));
-    return v_fma(e.p, s, v_sub(s, v_set(1)));
+    const exp_parts e = exp_split(w_max(w_set(EXPM1_LOWEST), x));
+    const wide s = w_from_bits(wi_shl(wi_sub(e.n_bits, wi_set(EXP_OFFSET - REAL_BIAS)), REAL_MANTISSA));
+    return w_fma(e.p, s, w_sub(s, w_set(1)));
 }
 
 /* Computes half of the result, because 2^n itself may be beyond the largest number. */
-INLINE vec vm_expm1(vec x)
+INLINE wide vm_expm1(wide x)
 {
-    const exp_parts e = exp_split(v_max(v_set(EXPM1_LOWEST), v_min(v_set(EXP_HIGHEST), x)));
-    const vint shift = i_set(EXP_OFFSET - REAL_BIAS + 1);
-    const vec half_s = v_from_bits(i_shl(i_sub(e.n_bits, shift), REAL_MANTISSA));
-    const vec half = v_fma(e.p, half_s, v_sub(half_s, v_set(REAL_C(0.5))));
-    return v_sel(v_lt(v_abs(x), v_set(EXPM1_TINY)), x, v_add(half, half));
+    const exp_parts e = exp_split(w_max(w_set(EXPM1_LOWEST), w_min(w_set(EXP_HIGHEST), x)));
+    const wint shift = wi_set(EXP_OFFSET - REAL_BIAS + 1);
+    const wide half_s = w_from_bits(wi_shl(wi_sub(e.n_bits, shift), REAL_MANTISSA));
+    const wide half = w_fma(e.p, half_s, w_sub(half_s, w_set(REAL_C(0.5))));
+    return w_sel(w_lt(w_abs(x), w_set(EXPM1_TINY)), x, w_add(half, half));
 }
 
 /* (1 - e^-2|x|) / (1 + e^-2|x|) with the sign of x; e^-2|x| - 1 comes whole, so nothing cancels. */
-INLINE vec vm_tanh(vec x)
+INLINE wide vm_tanh(wide x)
 {
-    const vec e = expm1_nonpositive(v_mul(v_set(-2), v_abs(x)));
-    return v_copysign(v_div(e, v_add(e, v_set(2))), x);
+    const wide e = expm1_nonpositive(w_mul(w_set(-2), w_abs(x)));
+    return w_copysign(w_div(e, w_add(e, w_set(2))), x);
 }
 
 /* 1 / (1 + e^-x), with e^-|x| so that nothing overflows. */
-INLINE vec vm_sigmoid(vec x)
+INLINE wide vm_sigmoid(wide x)
 {
-    const vec one = v_set(1), e = exp_nonpositive(v_neg(v_abs(x)));
-    return v_div(v_sel(v_lt(x, v_zero()), e, one), v_add(one, e));
+    const wide one = w_set(1), e = exp_nonpositive(w_neg(w_abs(x)));
+    return w_div(w_sel(w_lt(x, w_zero()), e, one), w_add(one, e));
 }
 
 /* --- logarithms -------------------------------------------------------------------------------- */
@@ -156,95 +156,95 @@ INLINE vec vm_sigmoid(vec x)
 #define SQRT_2_MINUS_1 REAL_C(0.41421356237309503)
 
 /* log(1 + f) - f for sqrt(1/2) <= 1 + f <= sqrt(2). */
-INLINE vec log_tail(vec f)
+INLINE wide log_tail(wide f)
 {
-    const vec half = v_set(REAL_C(0.5));
+    const wide half = w_set(REAL_C(0.5));
 #if MDL_DOUBLE
     /* 2 s = f - f^2/2 + s f^2/2 for s = f / (2 + f): only the small terms are rounded */
-    const vec s = v_div(f, v_add(f, v_set(2))), z = v_mul(s, s);
-    const vec half_square = v_mul(half, v_mul(f, f));
-    return v_sub(v_mul(s, v_fma(z, POLY(z, log_p), half_square)), half_square);
+    const wide s = w_div(f, w_add(f, w_set(2))), z = w_mul(s, s);
+    const wide half_square = w_mul(half, w_mul(f, f));
+    return w_sub(w_mul(s, w_fma(z, POLY(z, log_p), half_square)), half_square);
 #else
-    return v_mul(v_mul(f, f), v_fma(f, POLY(f, log_p), v_neg(half)));
+    return w_mul(w_mul(f, f), w_fma(f, POLY(f, log_p), w_neg(half)));
 #endif
 }
 
 /* k log 2 + log(1 + f). */
-INLINE vec log_join(vec k, vec f)
+INLINE wide log_join(wide k, wide f)
 {
-    const vec low = v_add(f, v_fma(k, v_set(LN2_LO), log_tail(f)));
-    return v_fma(k, v_set(LN2_HI), low);
+    const wide low = w_add(f, w_fma(k, w_set(LN2_LO), log_tail(f)));
+    return w_fma(k, w_set(LN2_HI), low);
 }
 
 /* The integer k with sqrt(1/2) <= x / 2^k < sqrt(2), as k + REAL_BIAS, for a normal x > 0. The sum of
    bit patterns carries into the exponent where the significand is sqrt(2) or more. */
-INLINE vint log_moved_bits(vec x) { return i_add(v_bits(x), i_set(BITS_OF_1 - BITS_OF_SQRT_HALF)); }
-INLINE vint log_exponent(vint moved) { return i_shr(moved, REAL_MANTISSA); }
+INLINE wint log_moved_bits(wide x) { return wi_add(w_bits(x), wi_set(BITS_OF_1 - BITS_OF_SQRT_HALF)); }
+INLINE wint log_exponent(wint moved) { return wi_shr(moved, REAL_MANTISSA); }
 
 /* An integer below 2^REAL_MANTISSA, plus 2^REAL_MANTISSA, as a real. */
-INLINE vec real_from_int(vint k) { return v_from_bits(i_or(k, i_set(BITS_OF_2_POW_MANTISSA))); }
+INLINE wide real_from_int(wint k) { return w_from_bits(wi_or(k, wi_set(BITS_OF_2_POW_MANTISSA))); }
 #define INT_OFFSET ((real)((uint_r)1 << REAL_MANTISSA))
 
 /* log x - shift log 2 for a normal x > 0. */
-INLINE vec log_normal(vec x, vec shift)
+INLINE wide log_normal(wide x, wide shift)
 {
-    const vint moved = log_moved_bits(x);
-    const vec k = v_sub(real_from_int(log_exponent(moved)), v_add(shift, v_set(INT_OFFSET + REAL_BIAS)));
-    const vint significand = i_and(moved, i_set(((uint_r)1 << REAL_MANTISSA) - 1));
-    const vec m = v_from_bits(i_add(significand, i_set(BITS_OF_SQRT_HALF)));
-    return log_join(k, v_sub(m, v_set(1)));
+    const wint moved = log_moved_bits(x);
+    const wide k = w_sub(real_from_int(log_exponent(moved)), w_add(shift, w_set(INT_OFFSET + REAL_BIAS)));
+    const wint significand = wi_and(moved, wi_set(((uint_r)1 << REAL_MANTISSA) - 1));
+    const wide m = w_from_bits(wi_add(significand, wi_set(BITS_OF_SQRT_HALF)));
+    return log_join(k, w_sub(m, w_set(1)));
 }
 
 /* Any x: subnormals are scaled, and 0, negative numbers, inf and NaN get their values. */
-static __attribute__((noinline)) vec log_rare(vec x)
+static __attribute__((noinline)) wide log_rare(wide x)
 {
-    const vmask small = v_lt(x, v_set(REAL_MIN));
-    const vec scaled = v_mul(x, v_set((real)((uint_r)1 << SUBNORMAL_SHIFT)));
-    vec y = log_normal(v_sel(small, scaled, x), v_sel(small, v_set(SUBNORMAL_SHIFT), v_zero()));
-    y = v_sel(v_lt(x, v_zero()), v_set(REAL_NAN), y);
-    y = v_sel(v_eq(x, v_zero()), v_set(-REAL_INF), y);
-    return v_sel(v_lt(x, v_set(REAL_INF)), y, x);
+    const wmask small = w_lt(x, w_set(REAL_MIN));
+    const wide scaled = w_mul(x, w_set((real)((uint_r)1 << SUBNORMAL_SHIFT)));
+    wide y = log_normal(w_sel(small, scaled, x), w_sel(small, w_set(SUBNORMAL_SHIFT), w_zero()));
+    y = w_sel(w_lt(x, w_zero()), w_set(REAL_NAN), y);
+    y = w_sel(w_eq(x, w_zero()), w_set(-REAL_INF), y);
+    return w_sel(w_lt(x, w_set(REAL_INF)), y, x);
 }
 
-INLINE vec vm_log(vec x)
+INLINE wide vm_log(wide x)
 {
-    const vmask common = m_and(v_le(v_set(REAL_MIN), x), v_lt(x, v_set(REAL_INF)));
-    if (m_any(m_not(common)))
+    const wmask common = wm_and(w_le(w_set(REAL_MIN), x), w_lt(x, w_set(REAL_INF)));
+    if (wm_any(wm_not(common)))
         return log_rare(x);
-    return log_normal(x, v_zero());
+    return log_normal(x, w_zero());
 }
 
 /* log(2^k (1 + f)): k is that of 1 + x, rounded, but f = 2^-k x + (2^-k - 1) is as exact as x. */
-INLINE vec log1p_common(vec x)
+INLINE wide log1p_common(wide x)
 {
-    const vint k = log_exponent(log_moved_bits(v_add(v_set(1), x)));
-    const vec scale = v_from_bits(i_shl(i_sub(i_set(2 * REAL_BIAS), k), REAL_MANTISSA));
-    const vec f = v_fma(x, scale, v_sub(scale, v_set(1)));
-    return v_copysign(log_join(v_sub(real_from_int(k), v_set(INT_OFFSET + REAL_BIAS)), f), x);
+    const wint k = log_exponent(log_moved_bits(w_add(w_set(1), x)));
+    const wide scale = w_from_bits(wi_shl(wi_sub(wi_set(2 * REAL_BIAS), k), REAL_MANTISSA));
+    const wide f = w_fma(x, scale, w_sub(scale, w_set(1)));
+    return w_copysign(log_join(w_sub(real_from_int(k), w_set(INT_OFFSET + REAL_BIAS)), f), x);
 }
 
 /* x <= -1, large x, NaN in some lane. */
-static __attribute__((noinline)) vec log1p_rare(vec x, vmask common)
+static __attribute__((noinline)) wide log1p_rare(wide x, wmask common)
 {
-    return v_sel(common, log1p_common(v_sel(common, x, v_zero())), log_rare(v_add(x, v_set(1))));
+    return w_sel(common, log1p_common(w_sel(common, x, w_zero())), log_rare(w_add(x, w_set(1))));
 }
 
-INLINE vec vm_log1p(vec x)
+INLINE wide vm_log1p(wide x)
 {
-    const vmask common = m_and(v_lt(v_set(-1), x), v_lt(x, v_set(LOG1P_HIGHEST)));
-    if (m_any(m_not(common)))
+    const wmask common = wm_and(w_lt(w_set(-1), x), w_lt(x, w_set(LOG1P_HIGHEST)));
+    if (wm_any(wm_not(common)))
         return log1p_rare(x, common);
     return log1p_common(x);
 }
 
 /* log(1 + x) for 0 <= x <= 1, cheaper: k is 0 or 1. */
-INLINE vec log1p_unit(vec x)
+INLINE wide log1p_unit(wide x)
 {
-    const vec half = v_set(REAL_C(0.5)), zero = v_zero();
-    const vmask upper = v_lt(v_set(SQRT_2_MINUS_1), x);
-    const vec f = v_sel(upper, v_fma(half, x, v_neg(half)), x);
-    const vec low = v_add(log_tail(f), v_sel(upper, v_set(LN2_LO), zero));
-    return v_add(v_sel(upper, v_set(LN2_HI), zero), v_add(f, low));
+    const wide half = w_set(REAL_C(0.5)), zero = w_zero();
+    const wmask upper = w_lt(w_set(SQRT_2_MINUS_1), x);
+    const wide f = w_sel(upper, w_fma(half, x, w_neg(half)), x);
+    const wide low = w_add(log_tail(f), w_sel(upper, w_set(LN2_LO), zero));
+    return w_add(w_sel(upper, w_set(LN2_HI), zero), w_add(f, low));
 }
 
 #include "vmath_normal.inc.c"
@@ -252,26 +252,17 @@ INLINE vec log1p_unit(vec x)
 
 /* --- over arrays ------------------------------------------------------------------------------- */
 
-/* Two vectors at a time, to fill the latency of the long chains. */
 #define DEFINE_MAP(name)                                                                          \
+    INLINE wide map_value_##name(wide x, map_constants k) { return (void)k, vm_##name(x); }       \
+    static void map_run_##name(ptrdiff_t n, const real *a, real *b, real *c, map_constants k)     \
+    {                                                                                             \
+        run_value(map_value_##name, n, a, b, k);                                                  \
+        (void)c;                                                                                  \
+    }                                                                                             \
     static void map_##name(ptrdiff_t n, const void *x, void *y)                                   \
     {                                                                                             \
-        const real *from = x;                                                                     \
-        real *to = y;                                                                             \
-        ptrdiff_t i = 0;                                                                          \
-        for (; n - i >= 2 * VL; i += 2 * VL) {                                                    \
-            const vec a = vm_##name(v_load(from + i)), b = vm_##name(v_load(from + i + VL));      \
-            v_store(to + i, a);                                                                   \
-            v_store(to + i + VL, b);                                                              \
-        }                                                                                         \
-        for (; i < n; i += VL) {                                                                  \
-            const int whole = n - i >= VL;                                                        \
-            const vtail tail = v_tail(whole ? VL : n - i);                                        \
-            const vec a = vm_##name(whole ? v_load(from + i) : v_load_tail(from + i, tail));      \
-            if (whole)                                                                            \
-                v_store(to + i, a);                                                               \
-            else                                                                                  \
-                v_store_tail(to + i, a, tail);                                                    \
-        }                                                                                         \
+        const map_constants none = {v_zero(), v_zero()};                                          \
+        operand o[3] = {{(real *)x, n}, {y, n}};                                                  \
+        map_rows(map_run_##name, 1, 2, 1, n, o, none);                                            \
     }
 MDL_VMATH(DEFINE_MAP)

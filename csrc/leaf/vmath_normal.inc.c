@@ -14,40 +14,40 @@
 
 /* e^(-t^2/2) for 0 <= t <= NORMAL_END. The exponent is large, so its rounding would show: with h the
    leading half of the digits of t, t^2 = h^2 + (t - h)(t + h), where h^2 is exact. */
-INLINE vec exp_minus_half_square(vec t)
+INLINE wide exp_minus_half_square(wide t)
 {
-    const vec h = v_from_bits(i_and(v_bits(t), i_set(SQUARABLE_BITS))), minus_half = v_set(REAL_C(-0.5));
-    const vec square = v_mul(minus_half, v_mul(h, h));
-    const vec rest = v_mul(minus_half, v_mul(v_sub(t, h), v_add(t, h)));
+    const wide h = w_from_bits(wi_and(w_bits(t), wi_set(SQUARABLE_BITS))), minus_half = w_set(REAL_C(-0.5));
+    const wide square = w_mul(minus_half, w_mul(h, h));
+    const wide rest = w_mul(minus_half, w_mul(w_sub(t, h), w_add(t, h)));
     return exp_join(exp_split_sum(square, rest));
 }
 
 /* Phi(-t), given e^(-t^2/2), for 0 <= t <= NORMAL_END. */
-INLINE vec normal_tail(vec t, vec e)
+INLINE wide normal_tail(wide t, wide e)
 {
-    return v_div(v_mul(e, POLY(t, tail_num)), POLY(t, tail_den));
+    return w_div(w_mul(e, POLY(t, tail_num)), POLY(t, tail_den));
 }
 
 /* A polynomial up to 1; beyond, 1 - 2 Phi(-sqrt(2) |x|). */
-INLINE vec vm_erf(vec x)
+INLINE wide vm_erf(wide x)
 {
-    const vec a = v_abs(x), one = v_set(1), t = v_min(v_set(ERF_END), a);
-    const vec near = v_fma(a, POLY(v_mul(a, a), erf_p), a);
-    const vec e = exp_nonpositive(v_neg(v_mul(t, t)));
-    const vec far = v_fnma(v_set(2), normal_tail(v_mul(t, v_set(SQRT_2)), e), one);
-    return v_copysign(v_sel(v_lt(a, one), near, far), x);
+    const wide a = w_abs(x), one = w_set(1), t = w_min(w_set(ERF_END), a);
+    const wide near = w_fma(a, POLY(w_mul(a, a), erf_p), a);
+    const wide e = exp_nonpositive(w_neg(w_mul(t, t)));
+    const wide far = w_fnma(w_set(2), normal_tail(w_mul(t, w_set(SQRT_2)), e), one);
+    return w_copysign(w_sel(w_lt(a, one), near, far), x);
 }
 
 /* Phi(x) and its derivative. */
 typedef struct {
-    vec cumulative, density;
+    wide cumulative, density;
 } normal_pair;
 
-INLINE normal_pair normal(vec x)
+INLINE normal_pair normal(wide x)
 {
-    const vec t = v_min(v_set(NORMAL_END), v_abs(x)), e = exp_minus_half_square(t);
-    const vec tail = normal_tail(t, e);
-    const normal_pair p = {v_sel(v_lt(x, v_zero()), tail, v_sub(v_set(1), tail)),
-                           v_mul(e, v_set(INV_SQRT_2_PI))};
+    const wide t = w_min(w_set(NORMAL_END), w_abs(x)), e = exp_minus_half_square(t);
+    const wide tail = normal_tail(t, e);
+    const normal_pair p = {w_sel(w_lt(x, w_zero()), tail, w_sub(w_set(1), tail)),
+                           w_mul(e, w_set(INV_SQRT_2_PI))};
     return p;
 }

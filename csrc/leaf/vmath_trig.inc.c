@@ -3,8 +3,8 @@
 
 /* x = q pi/2 + r with |r| <= pi/4; the low bits of q hold the integer q. */
 typedef struct {
-    vint q;
-    vec r;
+    wint q;
+    wide r;
 } quadrant;
 
 /* Up to here the product of q and each of the leading parts of pi/2 is exact, or fused. */
@@ -18,13 +18,13 @@ typedef struct {
 
 typedef struct {
     uint64_t high, low;
-} wide;
+} words;
 
-INLINE wide wide_product(uint64_t a, uint64_t b)
+INLINE words product_of_words(uint64_t a, uint64_t b)
 {
     const uint64_t mask = 0xffffffff, a0 = a & mask, a1 = a >> 32, b0 = b & mask, b1 = b >> 32;
     const uint64_t low = a0 * b0, cross = a1 * b0 + (low >> 32), other = a0 * b1 + (cross & mask);
-    const wide product = {a1 * b1 + (cross >> 32) + (other >> 32), other << 32 | (low & mask)};
+    const words product = {a1 * b1 + (cross >> 32) + (other >> 32), other << 32 | (low & mask)};
     return product;
 }
 
@@ -47,8 +47,8 @@ static double reduce_by_integers(double x, int *q)
     memcpy(&bits, &x, sizeof bits);
     const uint64_t m = (bits & (((uint64_t)1 << 52) - 1)) | (uint64_t)1 << 52;
     const int skip = (int)(bits >> 52) - 1075 - 2 + 64;
-    const wide low = wide_product(m, two_over_pi_digits(skip + 128));
-    const wide middle = wide_product(m, two_over_pi_digits(skip + 64));
+    const words low = product_of_words(m, two_over_pi_digits(skip + 128));
+    const words middle = product_of_words(m, two_over_pi_digits(skip + 64));
     uint64_t p1 = middle.low + low.high;
     uint64_t p2 = m * two_over_pi_digits(skip) + middle.high + (p1 < low.high), p0 = low.low;
 
@@ -72,27 +72,27 @@ static double reduce_by_integers(double x, int *q)
         exponent--;
     }
     /* times pi / 2 = 0xc90f... * 2^-63, rounded once */
-    const uint64_t product = wide_product(p2, 0xc90fdaa22168c235).high;
+    const uint64_t product = product_of_words(p2, 0xc90fdaa22168c235).high;
     const uint64_t scale_bits = (uint64_t)(1023 + exponent - 63) << 52;
     double scale;
     memcpy(&scale, &scale_bits, sizeof scale);
     return (negative ? -scale : scale) * (double)product;
 }
 
-static __attribute__((noinline)) quadrant reduce_large(vec a, quadrant common)
+static __attribute__((noinline)) quadrant reduce_large(wide a, quadrant common)
 {
-    real x[VL], r[VL], q[VL];
-    v_store(x, a);
-    v_store(r, common.r);
-    v_store(q, v_from_bits(common.q));
-    for (ptrdiff_t i = 0; i < VL; i++) {
+    real x[WIDE_LANES], r[WIDE_LANES], q[WIDE_LANES];
+    w_store(x, a);
+    w_store(r, common.r);
+    w_store(q, w_from_bits(common.q));
+    for (ptrdiff_t i = 0; i < WIDE_LANES; i++) {
         if (TRIG_HIGHEST < x[i] && x[i] < REAL_INF) {
             int number;
             r[i] = (real)reduce_by_integers((double)x[i], &number);
             q[i] = ROUND_TO_INT + (real)number;
         }
     }
-    const quadrant result = {v_bits(v_load(q)), v_load(r)};
+    const quadrant result = {w_bits(w_load(q)), w_load(r)};
     return result;
 }
 
@@ -100,52 +100,52 @@ static __attribute__((noinline)) quadrant reduce_large(vec a, quadrant common)
 
 /* For a >= 0. Cody and Waite's reduction; as long as a part of the product matters for a small r, the
    difference before it is exact. inf gives r = NaN. */
-INLINE quadrant reduce(vec a)
+INLINE quadrant reduce(wide a)
 {
-    const vec shifted = v_fma(a, v_set(TWO_OVER_PI), v_set(ROUND_TO_INT));
-    const vec n = v_sub(shifted, v_set(ROUND_TO_INT));
-    vec r = a;
+    const wide shifted = w_fma(a, w_set(TWO_OVER_PI), w_set(ROUND_TO_INT));
+    const wide n = w_sub(shifted, w_set(ROUND_TO_INT));
+    wide r = a;
     _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++)
-        r = v_fnma(n, v_set(half_pi_parts[i]), r);
-    const quadrant common = {v_bits(shifted), r};
-    if (m_any(v_lt(v_set(TRIG_HIGHEST), a)))
+        r = w_fnma(n, w_set(half_pi_parts[i]), r);
+    const quadrant common = {w_bits(shifted), r};
+    if (wm_any(w_lt(w_set(TRIG_HIGHEST), a)))
         return reduce_large(a, common);
     return common;
 }
 
 typedef struct {
-    vec sin, cos;
+    wide sin, cos;
 } sine_pair;
 
 /* Of +-(q pi/2 + r), with the sign bit of `sign`. */
-INLINE sine_pair sin_cos_finish(quadrant p, vint sign)
+INLINE sine_pair sin_cos_finish(quadrant p, wint sign)
 {
-    const vec z = v_mul(p.r, p.r), minus_half = v_set(REAL_C(-0.5));
-    const vec s = v_fma(v_mul(p.r, z), POLY(z, sin_p), p.r);
-    const vec c = v_fma(v_mul(z, z), POLY(z, cos_p), v_fma(minus_half, z, v_set(1)));
-    const vmask even = i_eq(i_and(p.q, i_set(1)), i_set(0));
+    const wide z = w_mul(p.r, p.r), minus_half = w_set(REAL_C(-0.5));
+    const wide s = w_fma(w_mul(p.r, z), POLY(z, sin_p), p.r);
+    const wide c = w_fma(w_mul(z, z), POLY(z, cos_p), w_fma(minus_half, z, w_set(1)));
+    const wmask even = wi_eq(wi_and(p.q, wi_set(1)), wi_set(0));
     /* bit 1 of q is the sign of the sine, bit 1 of q + 1 that of the cosine */
-    const vint sign_bit = i_set(REAL_SIGN);
-    const vint sin_sign = i_and(i_shl(p.q, MDL_SIZE * 8 - 2), sign_bit);
-    const vint cos_sign = i_and(i_shl(i_add(p.q, i_set(1)), MDL_SIZE * 8 - 2), sign_bit);
+    const wint sign_bit = wi_set(REAL_SIGN);
+    const wint sin_sign = wi_and(wi_shl(p.q, MDL_SIZE * 8 - 2), sign_bit);
+    const wint cos_sign = wi_and(wi_shl(wi_add(p.q, wi_set(1)), MDL_SIZE * 8 - 2), sign_bit);
     const sine_pair result = {
-        v_from_bits(i_xor(v_bits(v_sel(even, s, c)), i_xor(sin_sign, sign))),
-        v_from_bits(i_xor(v_bits(v_sel(even, c, s)), cos_sign)),
+        w_from_bits(wi_xor(w_bits(w_sel(even, s, c)), wi_xor(sin_sign, sign))),
+        w_from_bits(wi_xor(w_bits(w_sel(even, c, s)), cos_sign)),
     };
     return result;
 }
 
-INLINE vint sign_of(vec x) { return i_and(v_bits(x), i_set(REAL_SIGN)); }
+INLINE wint sign_of(wide x) { return wi_and(w_bits(x), wi_set(REAL_SIGN)); }
 
-INLINE vec vm_sin(vec x) { return sin_cos_finish(reduce(v_abs(x)), sign_of(x)).sin; }
-INLINE vec vm_cos(vec x) { return sin_cos_finish(reduce(v_abs(x)), sign_of(x)).cos; }
+INLINE wide vm_sin(wide x) { return sin_cos_finish(reduce(w_abs(x)), sign_of(x)).sin; }
+INLINE wide vm_cos(wide x) { return sin_cos_finish(reduce(w_abs(x)), sign_of(x)).cos; }
 
 /* Of x + lo, where lo is what does not fit into x. */
-INLINE sine_pair sin_cos_sum(vec x, vec lo)
+INLINE sine_pair sin_cos_sum(wide x, wide lo)
 {
-    const vint sign = sign_of(x);
-    quadrant p = reduce(v_abs(x));
-    p.r = v_add(p.r, v_from_bits(i_xor(v_bits(lo), sign)));
+    const wint sign = sign_of(x);
+    quadrant p = reduce(w_abs(x));
+    p.r = w_add(p.r, w_from_bits(wi_xor(w_bits(lo), sign)));
     return sin_cos_finish(p, sign);
 }
 
@@ -158,14 +158,14 @@ INLINE sine_pair sin_cos_sum(vec x, vec lo)
 
 /* With one division, arctan |x| is arctan |x|, pi/4 + arctan((|x| - 1) / (|x| + 1)) or
    pi/2 + arctan(-1 / |x|), such that the argument stays below tan(pi/8). */
-INLINE vec vm_atan(vec x)
+INLINE wide vm_atan(wide x)
 {
-    const vec a = v_abs(x), one = v_set(1);
-    const vmask low = v_le(a, v_set(TAN_PI_8)), high = v_lt(v_set(TAN_3_PI_8), a);
-    const vec top = v_sel(low, a, v_sel(high, v_set(-1), v_sub(a, one)));
-    const vec bottom = v_sel(low, one, v_sel(high, a, v_add(a, one)));
-    const vec base = v_sel(low, v_zero(), v_sel(high, v_set(HALF_PI), v_set(QUARTER_PI)));
-    const vec t = v_div(top, bottom), z = v_mul(t, t);
-    const vec y = v_add(base, v_fma(v_mul(t, z), POLY(z, atan_p), t));
-    return v_copysign(y, x);
+    const wide a = w_abs(x), one = w_set(1);
+    const wmask low = w_le(a, w_set(TAN_PI_8)), high = w_lt(w_set(TAN_3_PI_8), a);
+    const wide top = w_sel(low, a, w_sel(high, w_set(-1), w_sub(a, one)));
+    const wide bottom = w_sel(low, one, w_sel(high, a, w_add(a, one)));
+    const wide base = w_sel(low, w_zero(), w_sel(high, w_set(HALF_PI), w_set(QUARTER_PI)));
+    const wide t = w_div(top, bottom), z = w_mul(t, t);
+    const wide y = w_add(base, w_fma(w_mul(t, z), POLY(z, atan_p), t));
+    return w_copysign(y, x);
 }

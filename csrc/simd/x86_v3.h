@@ -6,8 +6,11 @@
    registers: 80 % of the FMA peak instead of 97 %. */
 #define MDL_HAS_ACCUMULATE
 
-/* AVX2 has no mask registers: a tail keeps its load mask and its length. Masked stores cost a dozen
-   cycles on several CPUs, so a tail is stored through a small buffer instead. */
+/* v_sel is written out because GCC 12 makes a mask of the sign bits of _mm256_blendv_ps's mask first,
+   not knowing that they are one already.
+
+   AVX2 has no mask registers: a tail keeps its load mask and its length. Masked stores cost a dozen
+   cycles on several CPUs, so a tail is stored in parts instead. */
 typedef struct {
     __m256i mask;
     ptrdiff_t n;
@@ -42,7 +45,11 @@ INLINE vmask v_lt(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
 INLINE vmask v_le(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }
 INLINE vmask v_eq(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
 INLINE vmask v_isnan(vec a) { return _mm256_cmp_pd(a, a, _CMP_UNORD_Q); }
-INLINE vec v_sel(vmask m, vec a, vec b) { return _mm256_blendv_pd(b, a, m); }
+INLINE vec v_sel(vmask m, vec a, vec b)
+{
+    __asm__("vblendvpd %3, %2, %1, %0" : "=x"(a) : "x"(b), "xm"(a), "x"(m));
+    return a;
+}
 INLINE vint v_bits(vec a) { return _mm256_castpd_si256(a); }
 INLINE vec v_from_bits(vint a) { return _mm256_castsi256_pd(a); }
 INLINE vint i_set(uint_r x) { return _mm256_set1_epi64x((long long)x); }
@@ -96,7 +103,11 @@ INLINE vmask v_lt(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 INLINE vmask v_le(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
 INLINE vmask v_eq(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 INLINE vmask v_isnan(vec a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
-INLINE vec v_sel(vmask m, vec a, vec b) { return _mm256_blendv_ps(b, a, m); }
+INLINE vec v_sel(vmask m, vec a, vec b)
+{
+    __asm__("vblendvps %3, %2, %1, %0" : "=x"(a) : "x"(b), "xm"(a), "x"(m));
+    return a;
+}
 INLINE vint v_bits(vec a) { return _mm256_castps_si256(a); }
 INLINE vec v_from_bits(vint a) { return _mm256_castsi256_ps(a); }
 INLINE vint i_set(uint_r x) { return _mm256_set1_epi32((int)x); }
@@ -127,12 +138,33 @@ INLINE vtail v_tail(ptrdiff_t n)
     vtail t = {_mm256_loadu_si256((const __m256i *)(tail_masks + VL - n)), n};
     return t;
 }
-static __attribute__((noinline, unused)) void v_store_tail(real *p, vec v, vtail t)
+/* A half, a quarter and an eighth of the vector, as the bits of n say. */
+INLINE void v_store_tail(real *p, vec v, vtail t)
 {
-    real lanes[VL];
-    v_store(lanes, v);
-    for (ptrdiff_t i = 0; i < t.n; i++)
-        p[i] = lanes[i];
+#if MDL_DOUBLE
+    __m128d part = _mm256_castpd256_pd128(v);
+    if (t.n & 2) {
+        _mm_storeu_pd(p, part);
+        part = _mm256_extractf128_pd(v, 1);
+        p += 2;
+    }
+    if (t.n & 1)
+        _mm_store_sd(p, part);
+#else
+    __m128 part = _mm256_castps256_ps128(v);
+    if (t.n & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps(v, 1);
+        p += 4;
+    }
+    if (t.n & 2) {
+        _mm_storel_pi((__m64 *)p, part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+    }
+    if (t.n & 1)
+        _mm_store_ss(p, part);
+#endif
 }
 INLINE vint i_and(vint a, vint b) { return _mm256_and_si256(a, b); }
 INLINE vint i_or(vint a, vint b) { return _mm256_or_si256(a, b); }

@@ -1,15 +1,23 @@
 """Activations and vector functions over whole arrays: drivers around the element-wise leaves.
 
 The arithmetic stands in csrc/leaf/activation.inc.c and csrc/leaf/vmath.inc.c. A driver cuts an array
-into runs, one or more per thread; the value of an element never depends on the cut.
+into one share per thread, and a share into strips that stay in the L1 cache: intermediate results need no
+array, and a result larger than the caches goes to memory by streaming stores. The value of an element
+never depends on the cut.
 """
 
 from cython.parallel cimport parallel, threadid
 
-from minidl.kernels._leaf cimport Matrix, matrix, mdl_leaves, mdl_map_fn
+from minidl.kernels._leaf cimport Matrix, leaves, matrix, mdl_act_backward_fn, mdl_act_forward_fn, mdl_map_fn
 
 cdef extern from "team.h" nogil:
     int mdl_team_size()
+
+cdef extern from "stream.h" nogil:
+    enum:
+        MDL_LINE
+    void mdl_stream_copy(char *to, const char *source, ptrdiff_t n_bytes, const char *next_read)
+    void mdl_stream_end()
 
 import numpy as np
 
@@ -17,6 +25,23 @@ from minidl import activations
 from minidl.errors import ShapeError, unknown_name
 from minidl.kernels import _leaf, threads
 from minidl.kernels._leaf import check_floats
+
+cdef enum:
+    STRIP = 4096  # bytes; three of them fit into any L1 cache with room to spare
+    STREAM = 16 << 20  # bytes of a result that would push everything else out of most L3 caches
+
+
+cdef struct Job:
+    mdl_map_fn *function  # one of these two is NULL
+    mdl_act_forward_fn *forward
+    mdl_act_backward_fn *backward  # where a gradient is multiplied by the derivative
+    const double *param
+    bint derivative, saves_output, stream
+    ptrdiff_t n, item_size
+    const char *x
+    const char *dy
+    char *out
+
 
 cdef dict TABLE = _leaf.activation_table()
 cdef dict CODES = {name: code for code, name in enumerate(TABLE)}
@@ -84,7 +109,7 @@ def activation_gradient(name, x, out=None, n_threads=None):
     return _forward(activation_call(name), x, out, True, n_threads)
 
 
-def activation_backward(name, dy, x, out=None):
+def activation_backward(name, dy, x, out=None, n_threads=None):
     """Multiply a gradient by the derivative of an activation: ``out = dy * act'(x)``.
 
     Computed as training does it: from y = act(x) where the derivative is a function of y, else from the
@@ -102,15 +127,16 @@ def activation_backward(name, dy, x, out=None):
     if dy.shape != x.shape or dy.dtype != x.dtype:
         raise ShapeError(f"dy has shape {dy.shape} of {dy.dtype} and x {x.shape} of {x.dtype}: "
                          "they must match.")
-    saved = np.ascontiguousarray(_forward(call, x, None, not call.saves_output, 1))
     dy = np.ascontiguousarray(dy)
-    result = np.empty_like(dy)
-    cdef Matrix g = matrix(dy.reshape(-1)), s = matrix(saved.reshape(-1))
-    cdef Matrix r = matrix(result.reshape(-1), True)
-    with nogil:
-        g.leaf.act_backward[call.code](1, g.cols, g.data, g.cols, s.data, s.cols,
-                                       r.data, r.cols, call.param)
-    return _deliver(result, out)
+    cdef Matrix g = matrix(dy.reshape(-1))
+    cdef Job job
+    job.function = NULL
+    job.forward = g.leaf.act_forward[call.code]
+    job.backward = g.leaf.act_backward[call.code]
+    job.param = call.param
+    job.saves_output = call.saves_output
+    job.dy = g.data
+    return _apply(&job, x, out, n_threads)
 
 
 def vmath(name, x, out=None, n_threads=None):
@@ -137,59 +163,79 @@ def vmath(name, x, out=None, n_threads=None):
     if name not in VMATH:
         raise unknown_name("name", name, VMATH)
     x = _input("x", x)
-    dense = np.ascontiguousarray(x)
-    result = _target(dense, out)
-    cdef Matrix src = matrix(dense.reshape(-1)), dst = matrix(result.reshape(-1), True)
-    cdef mdl_map_fn *function = src.leaf.vmath[<int> VMATH[name]]
-    cdef ptrdiff_t n = src.cols, size = src.item_size
-    cdef int team = _team(n_threads, 20.0 * n)
-    with nogil:
-        if team == 1:
-            function(n, src.data, dst.data)
-        else:
-            with parallel(num_threads=team):
-                _map_share(function, n, size, src.data, dst.data, threadid(), mdl_team_size())
-    return _deliver(result, out)
-
-
-cdef void _map_share(mdl_map_fn *function, ptrdiff_t n, ptrdiff_t size, const char *x, char *y,
-                     ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
-    cdef ptrdiff_t i0 = n * thread // n_threads, i1 = n * (thread + 1) // n_threads
-    function(i1 - i0, x + i0 * size, y + i0 * size)
-
-
-cdef void _forward_share(const mdl_leaves *leaf, int code, ptrdiff_t n, const char *x, char *y,
-                         char *d, const double *param, ptrdiff_t thread,
-                         ptrdiff_t n_threads) noexcept nogil:
-    cdef ptrdiff_t i0 = n * thread // n_threads, i1 = n * (thread + 1) // n_threads
-    cdef ptrdiff_t offset = i0 * leaf.item_size
-    leaf.act_forward[code](1, i1 - i0, x + offset, n, y + offset, n,
-                           NULL if d == NULL else d + offset, n, param)
+    cdef Job job
+    job.function = leaves(x.dtype.char == "d").vmath[<int> VMATH[name]]
+    job.dy = NULL
+    return _apply(&job, x, out, n_threads)
 
 
 cdef _forward(ActivationCall call, x, out, bint derivative, n_threads):
     """act(x), or act'(x) where derivative is set."""
     x = _input("x", x)
+    cdef Job job
+    job.function = NULL
+    job.forward = leaves(x.dtype.char == "d").act_forward[call.code]
+    job.backward = NULL
+    job.param = call.param
+    job.derivative = derivative
+    job.dy = NULL
+    return _apply(&job, x, out, n_threads)
+
+
+cdef _apply(Job *job, x, out, n_threads):
     dense = np.ascontiguousarray(x)
     result = _target(dense, out)
-    value = np.empty_like(dense) if derivative else result
-    cdef Matrix src = matrix(dense.reshape(-1)), y = matrix(value.reshape(-1), True)
-    cdef Matrix d = matrix(result.reshape(-1), True)
-    cdef char *d_data = d.data if derivative else NULL
-    cdef ptrdiff_t n = src.cols
-    cdef int team = _team(n_threads, 20.0 * n)
+    cdef Matrix src = matrix(dense.reshape(-1)), dst = matrix(result.reshape(-1), True)
+    job.n = src.cols
+    job.item_size = src.item_size
+    job.x = src.data
+    job.out = dst.data
+    # what is written where it was read is in the cache already
+    job.stream = job.n * job.item_size >= STREAM and job.out != job.x and job.out != job.dy
+    cdef int team = threads.team(20.0 * job.n) if n_threads is None else threads.explicit_team(n_threads)
     with nogil:
         if team == 1:
-            _forward_share(src.leaf, call.code, n, src.data, y.data, d_data, call.param, 0, 1)
+            _share(job, 0, 1)
         else:
             with parallel(num_threads=team):
-                _forward_share(src.leaf, call.code, n, src.data, y.data, d_data, call.param,
-                               threadid(), mdl_team_size())
+                _share(job, threadid(), mdl_team_size())
     return _deliver(result, out)
 
 
-cdef int _team(n_threads, double flops) except -1:
-    return threads.team(flops) if n_threads is None else threads.explicit_team(n_threads)
+cdef void _share(const Job *job, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
+    """The share of one thread, strip by strip where something has to wait in the L1 cache."""
+    cdef ptrdiff_t i = job.n * thread // n_threads, end = job.n * (thread + 1) // n_threads
+    cdef ptrdiff_t size = job.item_size, n
+    cdef char waiting[3][STRIP]
+    cdef const char *x
+    cdef char *to
+    cdef char *target
+    cdef bint in_strips = job.stream or job.dy != NULL or (job.function == NULL and job.derivative)
+    while i < end:
+        n = end - i
+        x = job.x + i * size
+        to = target = job.out + i * size
+        if in_strips and n > STRIP // size:  # up to the beginning of a cache line
+            n = STRIP // size
+            n -= <ptrdiff_t> (<size_t> (to + n * size) % MDL_LINE) // size
+        if job.stream:
+            target = waiting[0]
+        if job.function != NULL:
+            job.function(n, x, target)
+        elif job.dy == NULL:
+            if job.derivative:
+                job.forward(1, n, x, n, waiting[1], n, target, n, job.param)
+            else:
+                job.forward(1, n, x, n, target, n, NULL, n, job.param)
+        else:
+            job.forward(1, n, x, n, waiting[1], n, NULL if job.saves_output else waiting[2], n, job.param)
+            job.backward(1, n, job.dy + i * size, n, waiting[1 if job.saves_output else 2], n, target, n,
+                         job.param)
+        if job.stream:
+            mdl_stream_copy(to, target, n * size, x + n * size)
+        i += n
+    if job.stream:
+        mdl_stream_end()
 
 
 cdef _input(name, x):
