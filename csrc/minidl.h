@@ -94,6 +94,16 @@ typedef struct {
    not be finite keeps its old value; returns 1 if there was one, else 0. */
 typedef int mdl_sgd_fn(ptrdiff_t n, void *param, void *velocity, const void *grad, const mdl_sgd *h);
 
+/* --- the roofs of the machine ------------------------------------------------------------------ */
+
+#define MDL_MAX_CHAINS 24
+
+/* So many steps x = a x + b of n_chains independent vectors, chain i from x = i; out[i] = one lane. */
+typedef void mdl_fma_chains_fn(ptrdiff_t steps, double a, double b, void *out);
+
+/* out = x + s y. */
+typedef void mdl_triad_fn(ptrdiff_t n, double s, const void *x, const void *y, void *out);
+
 /* --- the table --------------------------------------------------------------------------------- */
 
 /* Names live in one place each; C, Cython, Python and the tests read them from here. */
@@ -138,6 +148,9 @@ typedef struct {
     mdl_all_finite_fn *all_finite;
     mdl_loss_fn *loss[MDL_N_LOSS];
     mdl_sgd_fn *sgd;
+    ptrdiff_t n_chains;
+    mdl_fma_chains_fn *fma_chains;
+    mdl_triad_fn *triad;
 } mdl_leaves;
 
 extern const char *const mdl_level_names[MDL_N_LEVELS];

@@ -10,6 +10,7 @@
 #include "activation.inc.c"
 #include "loss.inc.c"
 #include "update.inc.c"
+#include "peak.inc.c"
 
 #define GLUE(a, b, c) a##b##c
 #define TABLE_NAME_(level, suffix) GLUE(mdl_leaves_, level, suffix)
@@ -48,4 +49,7 @@ const mdl_leaves TABLE_NAME = {
     .all_finite = all_finite,
     .loss = {MDL_LOSSES(ENTRY_LOSS)},
     .sgd = sgd,
+    .n_chains = PEAK_CHAINS,
+    .fma_chains = fma_chains,
+    .triad = triad,
 };

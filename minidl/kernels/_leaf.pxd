@@ -7,6 +7,7 @@ cdef extern from "minidl.h" nogil:
         MDL_K_BLOCK
         MDL_MAX_ROWS
         MDL_MAX_VECS
+        MDL_MAX_CHAINS
         MDL_N_VMATH
         MDL_N_ACT
         MDL_N_LOSS
@@ -41,6 +42,8 @@ cdef extern from "minidl.h" nogil:
         int nesterov
         int first_step
     ctypedef int mdl_sgd_fn(ptrdiff_t, void *, void *, const void *, const mdl_sgd *) noexcept
+    ctypedef void mdl_fma_chains_fn(ptrdiff_t, double, double, void *) noexcept
+    ctypedef void mdl_triad_fn(ptrdiff_t, double, const void *, const void *, void *) noexcept
     ctypedef struct mdl_leaves:
         int level
         int fused
@@ -64,6 +67,9 @@ cdef extern from "minidl.h" nogil:
         mdl_all_finite_fn *all_finite
         mdl_loss_fn *loss[1]
         mdl_sgd_fn *sgd
+        ptrdiff_t n_chains
+        mdl_fma_chains_fn *fma_chains
+        mdl_triad_fn *triad
     const char *const mdl_level_names[1]
     const char *const mdl_vmath_names[1]
     const char *const mdl_act_names[1]

@@ -15,3 +15,10 @@ cdef void gemm(const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
                const char *b, ptrdiff_t b_row, ptrdiff_t b_col,
                const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc,
                const Epilogue *epilogue, char *scratch) noexcept nogil
+
+cdef void gemm_share(const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+                     const char *a, ptrdiff_t a_row, ptrdiff_t a_col,
+                     const char *b, ptrdiff_t b_row, ptrdiff_t b_col,
+                     const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc,
+                     const Epilogue *epilogue, char *scratch,
+                     ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil
