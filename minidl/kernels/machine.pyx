@@ -20,6 +20,7 @@ cdef extern from "team.h" nogil:
     void mdl_wait(mdl_barrier *barrier, int n_threads)
     double mdl_seconds()
 
+from minidl.data import float_dtype
 from minidl.errors import out_of_range
 from minidl.kernels import threads
 
@@ -122,7 +123,7 @@ def fma_peak(dtype="float32", n_threads=1, seconds=0.05):
 
     Raises
     ------
-    OptionError
+    DtypeError, OptionError
         For another dtype, or a number out of range.
 
     Examples
@@ -136,7 +137,7 @@ def fma_peak(dtype="float32", n_threads=1, seconds=0.05):
     return 2e-9 * steps * team * job.leaf.n_chains * job.leaf.lanes
 
 
-def copy_bandwidth(n_bytes=2**28, n_threads=1, seconds=0.2):
+def copy_bandwidth(n_bytes=2**26, n_threads=1, seconds=0.2):
     """The most bytes per second that copying an array to another moves.
 
     The copy is memcpy of the C library. Bytes read and bytes written are counted: 2 n_bytes. What a CPU
@@ -165,7 +166,7 @@ def copy_bandwidth(n_bytes=2**28, n_threads=1, seconds=0.2):
     return 2e-9 * _array_rate(COPY, n_bytes, n_threads, seconds)
 
 
-def triad_bandwidth(n_bytes=2**28, n_threads=1, seconds=0.2):
+def triad_bandwidth(n_bytes=2**26, n_threads=1, seconds=0.2):
     """The most bytes per second that ``out = x + s y`` moves: the triad of the STREAM benchmark.
 
     Four streams are counted, 4 n_bytes: x and y are read, out is written, and before that read, because
@@ -246,10 +247,7 @@ cdef double _array_rate(Kind kind, n_bytes, n_threads, seconds) except -1.0:
 
 cdef Try new_try(Kind kind, dtype, seconds) except *:
     cdef Try job = Try(kind=kind)  # the rest is zero, the barrier open
-    name = getattr(dtype, "name", dtype)
-    if name not in ("float32", "float64"):
-        raise out_of_range("dtype", name, "'float32' or 'float64'")
     if not (isinstance(seconds, (int, float)) and seconds >= 0):
         raise out_of_range("seconds", seconds, "a number >= 0")
-    job.leaf = leaves(name == "float64")
+    job.leaf = leaves(float_dtype(dtype).itemsize == 8)
     return job
