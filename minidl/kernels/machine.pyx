@@ -88,18 +88,16 @@ cdef double best_rate(Try *job, int team, double seconds) except -1.0:
     cdef double best = 0.0, spent = 0.0
     cdef int tries = 0
     job.repeats = 1
-    while True:  # how many repeats make a try
-        with nogil:
-            time_once(job, team)
-        if job.seconds >= TRY_SECONDS / 2:
-            break
-        job.repeats *= 2
     while tries < LEAST_TRIES or spent < seconds:
         with nogil:
             time_once(job, team)
-        best = max(best, job.repeats / job.seconds)
+        best = max(best, job.repeats / max(job.seconds, 1e-9))
         spent += job.seconds
         tries += 1
+        if job.seconds < TRY_SECONDS / 2:  # too short to be true, and so were those before it
+            job.repeats *= 2
+            best = 0.0
+            tries = 0
     return best
 
 
@@ -142,12 +140,12 @@ def copy_bandwidth(n_bytes=2**26, n_threads=1, seconds=0.2):
 
     The copy is memcpy of the C library. Bytes read and bytes written are counted: 2 n_bytes. What a CPU
     reads besides, the cache lines that it is about to overwrite, is not counted; memcpy avoids it for
-    arrays much larger than the caches.
+    arrays much larger than the caches. For a cache take :func:`triad_bandwidth`: there memcpy has slow sizes.
 
     Parameters
     ----------
     n_bytes : int
-        Of one array. Take a multiple of the last cache to measure the memory, less to measure a cache.
+        Of one array. Take a multiple of the last cache to measure the memory.
     n_threads : int
         Each thread copies its own slice, all at once.
     seconds : float
@@ -177,7 +175,7 @@ def triad_bandwidth(n_bytes=2**26, n_threads=1, seconds=0.2):
     Parameters
     ----------
     n_bytes : int
-        Of one of the three arrays.
+        Of one of the three arrays. Take a multiple of the last cache to measure the memory, less for a cache.
     n_threads, seconds
         As for :func:`copy_bandwidth`.
 
