@@ -23,21 +23,37 @@ def summarize(samples: list[float]) -> dict[str, float]:
 def steal_ticks() -> int | None:
     """Return the clock ticks that the hypervisor has taken from this machine (Linux)."""
     try:
-        return int(Path("/proc/stat").read_text().split("\n", 1)[0].split()[8])
-    except (OSError, IndexError, ValueError):
+        return int(_read("/proc/stat").split("\n", 1)[0].split()[8])
+    except (IndexError, ValueError):
         return None
 
 
 def machine() -> dict[str, object]:
-    """Return what the results depend on."""
-    cpu = platform.processor() or platform.machine()
+    """Return what the results depend on; what a system does not tell is left out."""
+    facts = {
+        "cpu": platform.processor() or platform.machine(),
+        "cpus": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+    cpuinfo = _read("/proc/cpuinfo").splitlines()
+    for name, key in (("model name", "cpu"), ("microcode", "microcode")):
+        for line in cpuinfo:
+            if line.startswith(name):
+                facts[key] = line.split(":", 1)[1].strip()
+                break
+    system = "/sys/devices/system/cpu/"
+    for key, file in (("governor", "cpu0/cpufreq/scaling_governor"), ("smt_active", "smt/active")):
+        if text := _read(system + file).strip():
+            facts[key] = text
+    return facts
+
+
+def _read(path: str) -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(x.split(":", 1)[1].strip() for x in lines if x.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return {"cpu": cpu, "cpus": os.cpu_count(), "system": platform.system(),
-            "python": platform.python_version()}  # fmt: skip
+        return Path(path).read_text()
+    except OSError:
+        return ""
 
 
 def load_line(load: tuple[float, ...], expected: float) -> str:

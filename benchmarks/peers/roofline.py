@@ -41,7 +41,7 @@ def draw(record: dict, path: Path) -> None:
 
     runs = record["runs"]
     figure, axes = plt.subplots(
-        1, len(runs), figsize=(9.5 * len(runs), 6.5), dpi=130, squeeze=False, layout="constrained"
+        1, len(runs), figsize=(10.5 * len(runs), 6.5), dpi=130, squeeze=False, layout="constrained"
     )
     for run, ax in zip(runs, axes[0], strict=True):
         _panel(ax, run)
@@ -70,7 +70,7 @@ def _panel(ax, run: dict) -> None:
     ax.set_xlabel("floating-point operations per byte that must move")
     ax.set_ylabel("GFLOP/s")
     ax.grid(True, which="major", color="#EEEEEE", zorder=0)
-    ax.legend(loc="lower right", fontsize=9, framealpha=0.95)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9, frameon=False)
 
 
 def _dots(run: dict, name: str) -> list[tuple[float, float]]:
@@ -144,9 +144,9 @@ def _name_cases(ax, run: dict) -> None:
 
     pixels = ax.figure.dpi / 72  # per point
     size = 7.5
-    frame, legend = ax.get_window_extent(), ax.get_legend().get_window_extent()
+    frame = ax.get_window_extent()
     dots = ax.transData.transform([dot for name in run["peers"] for dot in _dots(run, name)])
-    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in dots] + [legend]
+    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in dots]
     for case in sorted(run["cases"], key=lambda case: -case["flops"]):
         rates = [1e-3 * case["flops"] / r["median_us"] for r in case["peers"].values() if "median_us" in r]
         if not rates:

@@ -43,6 +43,7 @@ cdef struct Try:
     char *out
     mdl_barrier barrier
     double started, seconds
+    ptrdiff_t team           # threads that took part: fewer than asked for if OpenMP grants no more
 
 
 cdef void run_share(const Try *job, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
@@ -67,6 +68,7 @@ cdef void time_share(Try *job, ptrdiff_t thread, ptrdiff_t n_threads) noexcept n
     if n_threads > 1:
         mdl_wait(&job.barrier, <int> n_threads)
     if thread == 0:
+        job.team = n_threads
         job.started = mdl_seconds()
     run_share(job, thread, n_threads)
     if n_threads > 1:
@@ -132,7 +134,7 @@ def fma_peak(dtype="float32", n_threads=1, seconds=0.05):
     cdef Try job = new_try(FMA, dtype, seconds)
     cdef int team = threads.explicit_team(n_threads)
     cdef double steps = best_rate(&job, team, seconds)
-    return 2e-9 * steps * team * job.leaf.n_chains * job.leaf.lanes
+    return 2e-9 * steps * job.team * job.leaf.n_chains * job.leaf.lanes
 
 
 def copy_bandwidth(n_bytes=2**26, n_threads=1, seconds=0.2):
