@@ -14,7 +14,7 @@ from client import Client
 # Bytes of the arrays of the triad together: they lie in the first, second, last cache of most CPUs, and
 # beyond all caches.
 TRIAD_BYTES = {"24 KB": 3 * 2**13, "384 KB": 3 * 2**17, "6 MB": 3 * 2**21, "384 MB": 3 * 2**27}
-COPY_BYTES = 2**28
+COPY_BYTES = 2**27
 BANDWIDTH_EVERY_S = 10.0
 
 

@@ -48,7 +48,7 @@ cdef struct Try:
 
 cdef void run_share(const Try *job, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
     """One thread's share: its own chains, or its slice of the arrays."""
-    cdef char chains[MDL_MAX_CHAINS * 8]
+    cdef double chains[MDL_MAX_CHAINS]
     cdef ptrdiff_t size = job.leaf.item_size, first, count, _
     if job.kind == FMA:
         job.leaf.fma_chains(job.repeats, 0.5, 1.0, chains)
