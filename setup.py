@@ -52,6 +52,8 @@ MODULES = {  # extension -> C files besides its .pyx
     "minidl.kernels.reduction": [],
     "minidl.kernels.loss": [],
     "minidl.kernels.update": [],
+    "minidl.kernels.machine": [],
+    "minidl.kernels.timing": [],
     "minidl.kernels.random": ["csrc/random.c"],
     "minidl.engine.execute": [],
     "minidl.engine.predict": [],

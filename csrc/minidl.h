@@ -107,6 +107,16 @@ typedef int mdl_sgd_fn(ptrdiff_t n, void *param, void *velocity, const void *gra
 #define MDL_ROUNDS_OTHERWISE 4 /* the caller has set another rounding mode than to nearest */
 typedef int mdl_canary_fn(void);
 
+/* --- the roofs of the machine ------------------------------------------------------------------ */
+
+#define MDL_MAX_CHAINS 24
+
+/* So many steps x = a x + b of n_chains independent vectors, chain i from x = i; out[i] = one lane. */
+typedef void mdl_fma_chains_fn(ptrdiff_t steps, double a, double b, void *out);
+
+/* out = x + s y. */
+typedef void mdl_triad_fn(ptrdiff_t n, double s, const void *x, const void *y, void *out);
+
 /* --- the table --------------------------------------------------------------------------------- */
 
 /* Names live in one place each; C, Cython, Python and the tests read them from here. */
@@ -155,6 +165,9 @@ typedef struct {
     mdl_loss_fn *loss[MDL_N_LOSS];
     mdl_sgd_fn *sgd;
     mdl_canary_fn *canary;
+    ptrdiff_t n_chains;
+    mdl_fma_chains_fn *fma_chains;
+    mdl_triad_fn *triad;
 } mdl_leaves;
 
 extern const char *const mdl_level_names[MDL_N_LEVELS];

@@ -1,4 +1,4 @@
-"""The command ``minidl``: train, config.
+"""The command ``minidl``: train, bench, config.
 
 A user's mistake is one line on stderr and exit code 2; Ctrl-C keeps the parameters of the last finished
 step, prints the table and exits with 130.
@@ -54,6 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="minidl", description="Multilayer perceptrons on CPUs.", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
+    _add_bench(commands)
     config = commands.add_parser("config", help="print version, instruction set, threads, compiler")
     config.set_defaults(run=_config)
     return parser
@@ -93,6 +94,59 @@ def _add_train(commands) -> None:
     train.set_defaults(run=_train)
 
 
+def _add_bench(commands) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="time a network on this machine, beside what the machine can do at most",
+        description="Time a training step and predictions of a multilayer perceptron on this machine: "
+        "microseconds, GFLOP/s of the matrix products, and their share of the FMA peak measured in the same "
+        "run. Beside other libraries: benchmarks/peers.py in the source of minidl.",
+        allow_abbrev=False,
+    )
+    add = bench.add_argument
+    add("net", metavar="NET", help="widths such as 784-256-10; 784-30x100-10 has thirty hidden layers of 100")
+    add("--batch", type=int, default=128, help="rows per training step (default: %(default)s)")
+    add("--activation", default="relu", help="of the hidden layers (default: %(default)s)")
+    add("--dtype", default="float32", help="float32 or float64 (default: %(default)s)")
+    add("--threads", type=int, help="most threads (default: what pays on this machine)")
+    add("--ops", action="store_true", help="time each op of the training step, too")
+    add("--seconds", type=float, default=1.0, help="about how long for each line (default: %(default)s)")
+    add("--json", metavar="FILE", help="also write the numbers to this file")
+    bench.set_defaults(run=_bench)
+
+
+def _bench(options) -> int:
+    import minidl
+    from minidl import bench
+
+    sizes = bench.parse_sizes(options.net)
+    minidl.set_num_threads(options.threads)
+    _check_folder("--json", options.json)
+    record = bench.bench(
+        sizes,
+        options.activation,
+        options.batch,
+        options.dtype,
+        seconds=options.seconds,
+        ops=options.ops,
+    )
+    print(bench.report(record))
+    if options.json is not None:
+        bench.write_json(options.json, record)
+        print(f"written to {options.json}")
+    return 0
+
+
+def _check_folder(option: str, path: str | None) -> None:
+    """Raise OptionError before the work if there is no place for its result."""
+    if path is None:
+        return
+    if not Path(path).resolve().parent.is_dir():
+        raise OptionError(f"{option} {path}: the folder does not exist.")
+    if Path(path).is_dir():
+        raise OptionError(f"{option} {path}: is a folder, expected a file.")
+
+
 def _config(options) -> int:
     from minidl.config import show_config
 
@@ -121,8 +175,7 @@ def _train(options) -> int:
     epochs = options.epochs if options.epochs is not None else epochs
     lr = options.lr if options.lr is not None else lr
     optimizer = minidl.SGD(lr=lr, momentum=options.momentum)
-    if options.save is not None and not Path(options.save).resolve().parent.is_dir():
-        raise OptionError(f"--save {options.save}: the folder does not exist.")
+    _check_folder("--save", options.save)
 
     started = time.perf_counter()
     train, test, n_classes = _load(options, dtype)

@@ -82,12 +82,8 @@ class Sequential:
         self.training = training.TrainingState()
         self.history = History()
         self._pool: list[tuple[Task, BoundProgram]] = []
-<<<<<<< HEAD
         self._small_predictor: SmallPredictor | None = None
-        self._trainer = threading.RLock()
-=======
         self._trainers: dict[int, threading.RLock] = {}  # the lock of each process
->>>>>>> contract
         if n_inputs is not None:
             self.build(n_inputs)
 
@@ -528,19 +524,8 @@ class Sequential:
             lock.release()
 
     def __getstate__(self) -> dict:
-<<<<<<< HEAD
-        """Leave the bound programs behind, which hold addresses, and the lock."""
-        state = {**self.__dict__, "_pool": [], "_small_predictor": None}
-        del state["_trainer"]
-        return state
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        self._trainer = threading.RLock()
-=======
         """Leave the bound programs behind, which hold addresses, and the locks."""
-        return {**self.__dict__, "_pool": [], "_trainers": {}}
->>>>>>> contract
+        return {**self.__dict__, "_pool": [], "_small_predictor": None, "_trainers": {}}
 
 
 class MLP(Sequential):

@@ -26,6 +26,7 @@ ROOMS = [
     ["training"],
     ["model"],
     ["saving", "summary", "config", "datasets"],
+    ["bench"],
     ["__init__"],
     ["cli"],
     ["__main__"],

@@ -21,14 +21,19 @@ def usable_cpus() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+# Variables that make the OpenBLAS of NumPy work for another CPU than this one.
+MISLEADING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+
+
 def environment(n_threads: int) -> dict[str, str]:
     """Return the variables that hold every library to so many threads of the CPU."""
     n = str(n_threads)
+    inherited = {name: value for name, value in os.environ.items() if name not in MISLEADING}
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC")  # NPROC: XLA
     several = "false" if n_threads == 1 else "true"
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen={several}"
     return {
-        **os.environ,
+        **inherited,
         **dict.fromkeys(names, n),
         "XLA_FLAGS": f"{flags} intra_op_parallelism_threads={n}".strip(),
         "JAX_PLATFORMS": "cpu",
@@ -49,10 +54,10 @@ class Client:
         Of the peer.
     absent : str or None
         Why the library is not there.
-    version, settings : str
+    title, version, settings : str
     """
 
-    def __init__(self, name: str, n_threads: int):
+    def __init__(self, subject: str, name: str, n_threads: int):
         self.name = name
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in quit()
         cpus = usable_cpus()[:n_threads]
@@ -62,7 +67,7 @@ class Client:
                 os.sched_setaffinity(0, cpus)
 
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("worker.py")), name, str(n_threads)],
+            [sys.executable, str(Path(__file__).with_name("worker.py")), subject, name, str(n_threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -77,6 +82,7 @@ class Client:
             self.quit()
             raise
         self.absent = hello.get("absent")
+        self.title = hello.get("title", name)
         self.version, self.settings = hello.get("version", ""), hello.get("settings", "")
 
     def ask(self, do: str, **details) -> dict:

@@ -1,4 +1,4 @@
-"""The nets that are compared, their data and start weights, and the true losses of the first steps.
+"""The nets that are compared, their data and start weights, true losses and true outputs.
 
 Everything is made by NumPy from fixed seeds, so each worker process makes the same arrays for itself.
 """
@@ -56,6 +56,24 @@ class Net:
         return 2 * self.batch * (3 * sum(layers) - layers[0])
 
     @property
+    def n_parameters(self) -> int:
+        """Weights and biases."""
+        return sum((n + 1) * m for n, m in zip(self.sizes, self.sizes[1:], strict=False))
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes a step cannot do without: its rows in, parameters and velocity in and out."""
+        return 4 * (self.batch * self.sizes[0] + 4 * self.n_parameters)
+
+    def predict_flops(self, rows: int) -> int:
+        """Floating-point operations of the matrix products of a prediction."""
+        return 2 * rows * sum(n * m for n, m in zip(self.sizes, self.sizes[1:], strict=False))
+
+    def predict_bytes(self, rows: int) -> int:
+        """Bytes a prediction cannot do without: rows and parameters in, outputs out."""
+        return 4 * (rows * (self.sizes[0] + self.sizes[-1]) + self.n_parameters)
+
+    @property
     def n_batches(self) -> int:
         """Different batches that a worker cycles through."""
         bytes_per_batch = 4 * self.batch * self.sizes[0]
@@ -76,13 +94,21 @@ class Net:
         x, y = self.data
         return x[rows], y[rows]
 
-    def start(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Weights (fan_in, fan_out) and biases in float32: He's variance for relu, else Glorot's."""
+    def rows(self, n: int) -> np.ndarray:
+        """Rows (float32) to predict."""
+        return np.random.default_rng(4).standard_normal((n, self.sizes[0]), np.float32)
+
+    def start(self, bias: float = 0.0) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weights (fan_in, fan_out) and biases in float32: He's variance for relu, else Glorot's.
+
+        Training starts with biases of 0; a prediction is checked with biases of that standard deviation.
+        """
         rng = np.random.default_rng(2)
         layers = []
         for n, m in zip(self.sizes, self.sizes[1:], strict=False):
             std = np.sqrt(2.0 / n if self.activation == "relu" else 2.0 / (n + m))
-            layers.append((rng.normal(0.0, std, (n, m)).astype(np.float32), np.zeros(m, np.float32)))
+            w = rng.normal(0.0, std, (n, m)).astype(np.float32)
+            layers.append((w, rng.normal(0.0, bias, m).astype(np.float32)))
         return layers
 
 
@@ -183,6 +209,17 @@ class NumpyNet:
                 np.multiply(v, self.lr, out=g)
                 w -= g
         return loss
+
+
+def true_outputs(net: Net, x: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return what these layers predict for the rows of x, in NumPy float64."""
+    value = x.astype(np.float64)
+    for i, (w, b) in enumerate(layers):
+        value = value @ w.astype(np.float64) + b
+        if i < len(layers) - 1:
+            ACTIVATIONS[net.activation](value, value_out := np.empty_like(value), np.empty_like(value))
+            value = value_out
+    return value
 
 
 def true_losses(net: Net) -> list[float]:

@@ -8,10 +8,10 @@ import platform
 from pathlib import Path
 
 import numpy as np
-from frameworks import PEERS
+from table import OURS, title
 
-OURS = ("minidl", "minidl_per_call")
 BUSY_LOAD = 0.5  # of other programs, in running threads
+UNIT = {"train": "step", "predict": "call", "matmul": "product"}
 
 
 def summarize(samples: list[float]) -> dict[str, float]:
@@ -23,21 +23,37 @@ def summarize(samples: list[float]) -> dict[str, float]:
 def steal_ticks() -> int | None:
     """Return the clock ticks that the hypervisor has taken from this machine (Linux)."""
     try:
-        return int(Path("/proc/stat").read_text().split("\n", 1)[0].split()[8])
-    except (OSError, IndexError, ValueError):
+        return int(_read("/proc/stat").split("\n", 1)[0].split()[8])
+    except (IndexError, ValueError):
         return None
 
 
 def machine() -> dict[str, object]:
-    """Return what the results depend on."""
-    cpu = platform.processor() or platform.machine()
+    """Return what the results depend on; what a system does not tell is left out."""
+    facts = {
+        "cpu": platform.processor() or platform.machine(),
+        "cpus": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+    cpuinfo = _read("/proc/cpuinfo").splitlines()
+    for name, key in (("model name", "cpu"), ("microcode", "microcode")):
+        for line in cpuinfo:
+            if line.startswith(name):
+                facts[key] = line.split(":", 1)[1].strip()
+                break
+    system = "/sys/devices/system/cpu/"
+    for key, file in (("governor", "cpu0/cpufreq/scaling_governor"), ("smt_active", "smt/active")):
+        if text := _read(system + file).strip():
+            facts[key] = text
+    return facts
+
+
+def _read(path: str) -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(x.split(":", 1)[1].strip() for x in lines if x.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return {"cpu": cpu, "cpus": os.cpu_count(), "system": platform.system(),
-            "python": platform.python_version()}  # fmt: skip
+        return Path(path).read_text()
+    except OSError:
+        return ""
 
 
 def load_line(load: tuple[float, ...], expected: float) -> str:
@@ -52,51 +68,126 @@ def microseconds(x: float) -> str:
     return f"{x:,.{max(0, 2 - int(np.floor(np.log10(x))))}f}" if x > 0 else "0"
 
 
-def ratios(peers: dict[str, dict]) -> dict[str, float]:
-    """Return how many times as long as minidl the best other library and PyTorch take."""
-    medians = {name: row["median_us"] for name, row in peers.items() if "median_us" in row}
-    others = {name: t for name, t in medians.items() if name not in OURS}
-    if "minidl" not in medians or not others:
-        return {}
-    result = {"best_peer": min(others.values()) / medians["minidl"]}
-    if "torch" in medians:
-        result["torch"] = medians["torch"] / medians["minidl"]
-    return result
+# --- numbers --------------------------------------------------------------------------------------
 
 
-def table(run: dict, names: list[str]) -> str:
-    """Return the table of one number of threads: rows nets, columns peers."""
-    shown = [name for name in names if name not in run["absent"]]
-    head = ["net", *(PEERS[name].title for name in shown)]
-    rows = [[*head, "best other/minidl", "PyTorch/minidl", "GFLOP/s", "of best sgemm"]]
-    for net in run["nets"]:
-        peers = net["peers"]
-        row = [f"{net['name']} b{net['batch']} {net['activation']}"]
-        for name in shown:
-            peer = peers[name]
+def medians(case: dict) -> dict[str, float]:
+    """Return the median of each peer that was timed."""
+    return {name: row["median_us"] for name, row in case["peers"].items() if "median_us" in row}
+
+
+def ratio(case: dict, other: str | None = None) -> float | None:
+    """Return how many times as long as minidl another peer takes, or the best of all others."""
+    times = medians(case)
+    others = [t for name, t in times.items() if name not in OURS and other in (None, name)]
+    return min(others) / times["minidl"] if others and "minidl" in times else None
+
+
+def of_peak(run: dict, case: dict, us: float) -> float | None:
+    """Return the share of the peak of the machine that a time stands for."""
+    peak = run["roofs"]["peak_gflops"].get(case["dtype"])
+    return 1e-3 * case["flops"] / us / peak if peak else None
+
+
+def summary(run: dict) -> dict | None:
+    """Return the geometric mean and the lowest of the ratios to the best other library."""
+    found = {case["name"]: ratio(case) for case in run["cases"]}
+    found = {name: r for name, r in found.items() if r is not None}
+    if not found:
+        return None
+    lowest = min(found, key=found.get)
+    mean = float(np.exp(np.mean(np.log(list(found.values())))))
+    return {"geometric_mean": mean, "cases": len(found), "lowest": found[lowest], "lowest_case": lowest}
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def _number(x: float | None, form: str) -> str:
+    return "-" if x is None else format(x, form)
+
+
+def main_table(run: dict) -> str:
+    """Return the table of one number of threads: rows are cases, columns peers."""
+    table = _product_table if run["what"] == "matmul" else _time_table
+    return aligned(table(run))
+
+
+def _time_table(run: dict) -> list[list[str]]:
+    """Microseconds of every peer, ratios, and how near minidl is to the peak."""
+    head = ["us", *(title for title, _, _ in run["peers"].values())]
+    rows = [[*head, "best other/minidl", "PyTorch/minidl", "GFLOP/s", "of peak"]]
+    for case in run["cases"]:
+        row = [case["name"]]
+        for name in run["peers"]:
+            peer = case["peers"][name]
             row.append(microseconds(peer["median_us"]) if "median_us" in peer else peer["why"])
-        ratio = ratios(peers)
-        row += [f"{ratio[key]:.2f}" if key in ratio else "-" for key in ("best_peer", "torch")]
-        if "median_us" in peers.get("minidl", {}):
-            gflops = 1e-3 * net["flops"] / peers["minidl"]["median_us"]
-            share = f"{gflops / run['best_sgemm_gflops']:.0%}" if run["best_sgemm_gflops"] else "-"
-            row += [f"{gflops:.1f}", share]
-        else:
-            row += ["-", "-"]
+        row += [_number(ratio(case), ".2f"), _number(ratio(case, "torch"), ".2f")]
+        ours = medians(case).get("minidl")
+        row.append(_number(1e-3 * case["flops"] / ours if ours else None, ".1f"))
+        row.append(_number(of_peak(run, case, ours) if ours else None, ".0%"))
         rows.append(row)
-    return aligned(rows)
+    return rows
 
 
-def spread(run: dict) -> str:
-    """Return a table with median, p10 and p90 of every peer and net."""
-    rows = [["net", "peer", "median us", "p10", "p90", "steps/sample", "preempted", "choice"]]
-    for net in run["nets"]:
-        for name, peer in net["peers"].items():
+def _product_table(run: dict) -> list[list[str]]:
+    """Share of the peak that every peer reaches, and the time and ratio of minidl."""
+    head = ["of peak", *(title for title, _, _ in run["peers"].values())]
+    rows = [[*head, "minidl us", "best other/minidl"]]
+    for case in run["cases"]:
+        row = [case["name"]]
+        for name in run["peers"]:
+            peer = case["peers"][name]
+            share = of_peak(run, case, peer["median_us"]) if "median_us" in peer else None
+            row.append(peer.get("why") or _number(share, ".0%"))
+        ours = medians(case).get("minidl")
+        rows.append([*row, microseconds(ours) if ours else "-", _number(ratio(case), ".2f")])
+    return rows
+
+
+def spread_table(run: dict) -> str:
+    """Return a table with median, p10 and p90 of every peer and case."""
+    rows = [["case", "peer", "median us", "p10", "p90", "per sample", "preempted", "choice"]]
+    for case in run["cases"]:
+        for name, peer in case["peers"].items():
             if "median_us" in peer:
                 times = [microseconds(peer[f"{key}_us"]) for key in ("median", "p10", "p90")]
-                counts = [str(peer["steps_per_sample"]), str(peer["preempted"])]
-                rows.append([net["name"], name, *times, *counts, peer["choice"]])
+                counts = [str(peer["units_per_sample"]), str(peer["preempted"])]
+                rows.append([case["name"], name, *times, *counts, peer["choice"]])
     return aligned(rows)
+
+
+def roof_line(run: dict) -> str:
+    """Return the roofs of the machine as text."""
+    roofs = run["roofs"]
+    if not roofs["peak_gflops"]:
+        return "no roofs: they need an installed minidl"
+    peaks = ", ".join(f"{rate:.1f} GFLOP/s in {dtype}" for dtype, rate in roofs["peak_gflops"].items())
+    triads = ", ".join(f"{rate:.1f} ({size})" for size, rate in roofs["triad_gb_s"].items())
+    return f"FMA peak: {peaks}; copy: {roofs['copy_gb_s']:.1f} GB/s; triad, GB/s: {triads}"
+
+
+def print_run(run: dict) -> None:
+    """Print everything about one run."""
+    what = run["what"]
+    print(f"\n{run['threads']} thread(s), CPUs {run['cpus']}: median per {UNIT[what]}")
+    print(main_table(run))
+    found = summary(run)
+    if found:
+        print(
+            f"\nbest other/minidl: geometric mean {found['geometric_mean']:.2f} over {found['cases']} cases; "
+            f"lowest {found['lowest']:.2f} ({found['lowest_case']})"
+        )
+    print(roof_line(run))
+    for name, version, settings in run["peers"].values():
+        print(f"{name} {version}: {settings}")
+    for name, why in run["absent"].items():
+        print(f"{title(what, name)} is absent: {why}")
+    for case in run["cases"]:
+        for name, peer in case["peers"].items():
+            if "why" in peer:
+                print(f"{run['peers'][name][0]} left out of {case['name']}: {peer['reason']}")
+    print(f"\n{spread_table(run)}")
 
 
 def aligned(rows: list[list[str]]) -> str:

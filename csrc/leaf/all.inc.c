@@ -13,6 +13,7 @@
 #include "loss.inc.c"
 #include "update.inc.c"
 #include "canary.inc.c"
+#include "peak.inc.c"
 
 #define GLUE(a, b, c) a##b##c
 #define TABLE_NAME_(level, suffix) GLUE(mdl_leaves_, level, suffix)
@@ -54,4 +55,7 @@ const mdl_leaves TABLE_NAME = {
     .loss = {MDL_LOSSES(ENTRY_LOSS)},
     .sgd = sgd,
     .canary = canary,
+    .n_chains = PEAK_CHAINS,
+    .fma_chains = fma_chains,
+    .triad = triad,
 };

@@ -152,6 +152,24 @@ cdef void run_steps(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads) noexcept 
         plan.status = status
 
 
+cdef void time_passes(Plan *plan, Step *step, ptrdiff_t passes, double *seconds, ptrdiff_t thread,
+                      ptrdiff_t n_threads) noexcept nogil:
+    """Time the ops of one step, as one thread of the team sees them; thread 0 has the watch."""
+    cdef ptrdiff_t i, o
+    cdef double started = 0.0
+    for i in range(passes):
+        for o in range(plan.n_ops):
+            if n_threads > 1:
+                mdl_wait(&plan.barrier, <int> n_threads)
+            if thread == 0:
+                started = mdl_seconds()
+            plan.ops[o].run(&plan.ops[o], plan, step, thread, n_threads)
+            if n_threads > 1:
+                mdl_wait(&plan.barrier, <int> n_threads)
+            if thread == 0:
+                seconds[i * plan.n_ops + o] = mdl_seconds() - started
+
+
 cdef void record_loss(Plan *plan, ptrdiff_t s, ptrdiff_t thread, ptrdiff_t rows,
                       double *total) noexcept nogil:
     """Sum the losses of the batch in row order; thread 0 writes the results of the step."""
@@ -329,6 +347,12 @@ cdef class BoundProgram:
         """True if the instruction set level of the kernels is still the one this was bound for."""
         return self.plan.leaf == leaves(self.plan.leaf.item_size == 8)
 
+    def threads_for(self, rows, n_threads=None):
+        """The team that the next run with steps of so many rows would use."""
+        if n_threads is not None:
+            return threads.explicit_team(n_threads)
+        return self.tuner.choose(self.flops_per_row * rows)[0]
+
     def run(self, Py_ssize_t n_rows, Py_ssize_t start, Py_ssize_t stop, results, index=None, lr=None,
             sgd=None, bint no_velocity_yet=False, n_threads=None, double seconds=0.05):
         """Run steps start..stop-1 of a pass over n_rows rows, at most for about so many seconds.
@@ -465,6 +489,52 @@ cdef class BoundProgram:
                 if not np.isfinite(written).all():
                     return op
         return None
+
+    def time_ops(self, Py_ssize_t n_rows, Py_ssize_t passes, index=None, n_threads=None):
+        """Run the first step op by op, many times, and return how long each op took.
+
+        The team meets before and after each op, so an op takes as long as its slowest thread. The clock
+        and the meetings cost a tenth of a microsecond or more: the sum is longer than a step. Nothing is
+        learnt, because the learning rate is 0; a velocity changes.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows of the pass, as for :meth:`run`.
+        passes : int
+        index, n_threads
+            As for :meth:`run`.
+
+        Returns
+        -------
+        ndarray of float64, shape (passes, n_ops)
+            Seconds.
+        """
+        cdef Plan *plan = &self.plan
+        if self.running:
+            raise RuntimeError("this program is already running in another thread")
+        cdef int team = self.threads_for(min(n_rows, plan.batch), n_threads)
+        cdef Step step
+        step.first_row = 0
+        step.rows = min(plan.batch, n_rows)
+        step.index = <const int64_t *> data_of(index, "lq", False) if index is not None else NULL
+        step.lr = 0.0
+        step.first_update = False
+        step.scale = 1.0 / step.rows
+        seconds = np.zeros((passes, max(plan.n_ops, 1)))
+        cdef double *data = <double *> data_of(seconds, "d", True)
+        self._prepare_team(team)
+        self.running = True
+        try:
+            with nogil:
+                if team == 1:
+                    time_passes(plan, &step, passes, data, 0, 1)
+                else:
+                    with parallel(num_threads=team):
+                        time_passes(plan, &step, passes, data, threadid(), mdl_team_size())
+        finally:
+            self.running = False
+        return seconds[:, : plan.n_ops]
 
     cdef _prepare_team(self, int team):
         """Scratch memory and flags for a team of that size."""

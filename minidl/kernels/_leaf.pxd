@@ -8,6 +8,7 @@ cdef extern from "minidl.h" nogil:
         MDL_MAX_ROWS
         MDL_MAX_VECS
         MDL_N_WIDTHS
+        MDL_MAX_CHAINS
         MDL_N_VMATH
         MDL_N_ACT
         MDL_N_LOSS
@@ -48,6 +49,8 @@ cdef extern from "minidl.h" nogil:
         int first_step
     ctypedef int mdl_sgd_fn(ptrdiff_t, void *, void *, const void *, const mdl_sgd *) noexcept
     ctypedef int mdl_canary_fn() noexcept
+    ctypedef void mdl_fma_chains_fn(ptrdiff_t, double, double, void *) noexcept
+    ctypedef void mdl_triad_fn(ptrdiff_t, double, const void *, const void *, void *) noexcept
     ctypedef struct mdl_leaves:
         int level
         int fused
@@ -74,6 +77,9 @@ cdef extern from "minidl.h" nogil:
         mdl_loss_fn *loss[1]
         mdl_sgd_fn *sgd
         mdl_canary_fn *canary
+        ptrdiff_t n_chains
+        mdl_fma_chains_fn *fma_chains
+        mdl_triad_fn *triad
     const char *const mdl_level_names[1]
     const char *const mdl_vmath_names[1]
     const char *const mdl_act_names[1]

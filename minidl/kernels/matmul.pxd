@@ -33,3 +33,17 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
 
 cdef void gemm(const Product *p, const char *a, const char *b, const char *init, ptrdiff_t ldi,
                char *c, ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil
+
+# A borrowed matrix: strides in elements, the type is NPY_FLOAT or NPY_DOUBLE.
+cdef struct View:
+    char *data
+    int type
+    ptrdiff_t size
+    ptrdiff_t rows, cols, row_stride, col_stride
+
+cdef object view_of(str name, object array, View *view, bint may_copy)
+
+# One thread's block of c = epilogue(init + a b), a stand-alone product.
+cdef void share(const mdl_leaves *leaf, const View *a, const View *b, const View *c, const char *init,
+                const Epilogue *epilogue, char *scratch, ptrdiff_t thread,
+                ptrdiff_t n_threads) noexcept nogil

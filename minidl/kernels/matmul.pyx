@@ -259,13 +259,6 @@ cdef inline void finish(const Epilogue *epilogue, ptrdiff_t rows, ptrdiff_t cols
 
 # --- stand-alone products -------------------------------------------------------------------------
 
-cdef struct View:
-    char *data
-    int type                                      # NPY_FLOAT or NPY_DOUBLE
-    ptrdiff_t size                                # bytes of an element
-    ptrdiff_t rows, cols, row_stride, col_stride  # strides in elements
-
-
 cdef void share(const mdl_leaves *leaf, const View *a, const View *b, const View *c, const char *init,
                 const Epilogue *epilogue, char *scratch, ptrdiff_t thread,
                 ptrdiff_t n_threads) noexcept nogil:
