@@ -4,8 +4,10 @@
    VL x VL blocks are transposed in registers), or neither (element by element). Transposition is also a
    leaf of its own, for a product whose transpose is cheaper to compute. */
 
-/* Transposes VL vectors in registers: log2(VL) rounds of perfect shuffles. */
-INLINE void transpose_block(vec r[VL])
+/* r[i] = column i of the VL x VL block whose rows start at from, from + ldf, ...: log2(VL) rounds of
+   perfect shuffles in registers. */
+#ifndef MDL_HAS_LOAD_TRANSPOSED
+INLINE void shuffle_columns(vec r[VL])
 {
     vec t[VL];
 #pragma GCC unroll 4
@@ -20,6 +22,45 @@ INLINE void transpose_block(vec r[VL])
             r[i] = t[i];
     }
 }
+INLINE void v_load_transposed(const real *from, ptrdiff_t ldf, vec r[VL])
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+        r[i] = v_load(from + i * ldf);
+    shuffle_columns(r);
+}
+#endif
+
+/* The same block of fewer rows or columns: VL rows of a buffer that the missing elements leave at +0. */
+INLINE void load_corner(const real *from, ptrdiff_t ldf, ptrdiff_t rows, ptrdiff_t cols, vec r[VL])
+{
+    real corner[VL * VL];
+    const vtail tail = v_tail(cols);
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+        v_store(corner + i * VL, i < rows ? v_load_tail(from + i * ldf, tail) : v_zero());
+    v_load_transposed(corner, VL, r);
+}
+
+/* to[p, 0..VL) = from[0..VL, p] for whole blocks: a loop of its own, because beside the corners the compiler
+   runs out of registers for addresses. */
+static __attribute__((noinline)) void transpose_strip(ptrdiff_t blocks, const real *from, ptrdiff_t ldf,
+                                                      real *to, ptrdiff_t ldt)
+{
+    for (; blocks > 0; blocks--) {
+        vec r[VL];
+        v_load_transposed(from, ldf, r);
+        real *row = to;
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) {
+            v_store(row, r[i]);
+            row += ldt;
+            __asm__("" : "+r"(row)); /* one pointer that moves, not VL of them */
+        }
+        from += VL;
+        to += VL * ldt;
+    }
+}
 
 /* panel[p, j] = b[j, p] for n rows of b; columns n..end-1 of the panel may be overwritten with +0. */
 INLINE void transpose_rows(ptrdiff_t k, ptrdiff_t n, const real *b, ptrdiff_t col_stride, real *panel,
@@ -28,30 +69,25 @@ INLINE void transpose_rows(ptrdiff_t k, ptrdiff_t n, const real *b, ptrdiff_t co
     for (ptrdiff_t j = 0; j < n; j += VL) {
         const ptrdiff_t width = n - j < VL ? n - j : VL;
         const vtail columns = v_tail(width);
-        for (ptrdiff_t p = 0; p < k; p += VL) {
+        const real *from = b + j * col_stride;
+        real *to = panel + j;
+        ptrdiff_t p = 0;
+        if (width == VL) {
+            transpose_strip(k / VL, from, col_stride, to, ldp);
+            p = k - k % VL;
+        }
+        for (; p < k; p += VL) {
             const ptrdiff_t height = k - p < VL ? k - p : VL;
-            const vtail rows = v_tail(height);
             vec r[VL];
+            load_corner(from + p, col_stride, width, height, r);
 #pragma GCC unroll 16
             for (int i = 0; i < VL; i++) {
-                const real *column = b + (j + i) * col_stride + p;
-                if (i >= width)
-                    r[i] = v_zero();
-                else if (height == VL)
-                    r[i] = v_load(column);
+                if (i >= height)
+                    break;
+                if (j + VL <= end)
+                    v_store(to + (p + i) * ldp, r[i]);
                 else
-                    r[i] = v_load_tail(column, rows);
-            }
-            transpose_block(r);
-#pragma GCC unroll 16
-            for (int i = 0; i < VL; i++) {
-                real *row = panel + (p + i) * ldp + j;
-                if (i < height) {
-                    if (j + VL <= end)
-                        v_store(row, r[i]);
-                    else
-                        v_store_tail(row, r[i], columns);
-                }
+                    v_store_tail(to + (p + i) * ldp, r[i], columns);
             }
         }
     }

@@ -74,6 +74,21 @@ INLINE vec v_zip_hi(vec a, vec b)
     return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31);
 }
 
+#define MDL_HAS_LOAD_TRANSPOSED
+INLINE void v_load_transposed(const real *p, ptrdiff_t ld, vec r[VL])
+{
+    vec t[VL]; /* t[i]: the halves of rows i % 2 and i % 2 + 2 that hold columns i / 2 * 2 */
+#pragma GCC unroll 4
+    for (int i = 0; i < VL; i++)
+        t[i] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p + i % 2 * ld + i / 2 * 2)),
+                                    _mm_loadu_pd(p + (i % 2 + 2) * ld + i / 2 * 2), 1);
+#pragma GCC unroll 2
+    for (int i = 0; i < VL; i += 2) {
+        r[i] = _mm256_unpacklo_pd(t[i], t[i + 1]);
+        r[i + 1] = _mm256_unpackhi_pd(t[i], t[i + 1]);
+    }
+}
+
 #else /* float */
 #define VL 8
 typedef __m256 vec;
@@ -130,6 +145,28 @@ INLINE vec v_zip_lo(vec a, vec b)
 INLINE vec v_zip_hi(vec a, vec b)
 {
     return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+}
+#define MDL_HAS_LOAD_TRANSPOSED
+INLINE void v_load_transposed(const real *p, ptrdiff_t ld, vec r[VL])
+{
+    vec t[VL]; /* t[i]: the halves of rows i % 4 and i % 4 + 4 that hold columns i / 4 * 4 */
+    const real *upper = p + 4 * ld;
+    const real *at[4] = {p, upper, p + 3 * ld, upper + 3 * ld};
+#pragma GCC unroll 8
+    for (int i = 0; i < VL; i++) {
+        const ptrdiff_t offset = i % 4 % 3 * ld + i / 4 * 4;
+        const real *lo = at[i % 4 / 3 * 2] + offset, *hi = at[i % 4 / 3 * 2 + 1] + offset;
+        t[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(lo)), _mm_loadu_ps(hi), 1);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < VL; i += 4) {
+        const vec a = _mm256_unpacklo_ps(t[i], t[i + 1]), b = _mm256_unpackhi_ps(t[i], t[i + 1]);
+        const vec c = _mm256_unpacklo_ps(t[i + 2], t[i + 3]), d = _mm256_unpackhi_ps(t[i + 2], t[i + 3]);
+        r[i] = _mm256_shuffle_ps(a, c, 0x44);
+        r[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        r[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        r[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
 }
 #endif
 

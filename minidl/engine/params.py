@@ -7,6 +7,8 @@ is one operation on one array.
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -14,15 +16,29 @@ import numpy as np
 from minidl.errors import ShapeError, UnknownParameterError, unknown_name
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+HUGE_PAGE = 2 * 1024 * 1024
 WIDE_LINES = 8  # cache lines of a row from which one more, at most an eighth, is no waste
 
 
 def aligned_zeros(n: int, dtype) -> np.ndarray:
-    """Return n zeros whose first byte lies on a 64-byte boundary."""
+    """Return n zeros whose first byte lies on a 64-byte boundary, in huge pages if they fill some.
+
+    A kernel walks down columns of matrices whose rows are kilobytes apart: in pages of 4 KB nearly every row
+    needs a translation of its own, more than the first-level buffer of a CPU holds.
+    """
     dtype = np.dtype(dtype)
-    raw = np.zeros(n * dtype.itemsize + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + n * dtype.itemsize].view(dtype)
+    size = n * dtype.itemsize
+    huge = size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE")
+    alignment = HUGE_PAGE if huge else ALIGNMENT
+    if huge:
+        memory = mmap.mmap(-1, size + alignment, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with contextlib.suppress(OSError):  # a kernel without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        raw = np.frombuffer(memory, np.uint8)
+    else:
+        raw = np.zeros(size + alignment, np.uint8)
+    start = -raw.ctypes.data % alignment
+    return raw[start : start + size].view(dtype)
 
 
 def leading_dimension(columns: int, dtype) -> int:

@@ -17,6 +17,7 @@ cdef extern from "team.h" nogil:
 from minidl.errors import ShapeError
 from minidl.kernels import threads
 from minidl.kernels.matmul import matmul
+from minidl.options import count
 
 
 def matmul_seconds(a, b, out, repeats=1, n_threads=None):
@@ -51,7 +52,7 @@ def matmul_seconds(a, b, out, repeats=1, n_threads=None):
     >>> np.array_equal(out, a)
     True
     """
-    cdef ptrdiff_t n = threads.check("repeats", repeats), _
+    cdef ptrdiff_t n = count("repeats", repeats, 1), _
     cdef int team
     matmul(a, b, out=out, n_threads=n_threads)  # checks the arguments, and warms up
     if out.shape[1] > 1 and out.strides[1] != out.itemsize:
