@@ -2,12 +2,24 @@
 
 import ctypes
 import platform
+import re
+from pathlib import Path
 
 import golden
 import numpy as np
 import pytest
 from golden import BATCH, EPOCHS, GOLDEN, GOLDEN_WIDE, PARTIAL, digest, trained, trained_wide
-from helpers import DTYPES, FUSED_LEVELS, ISA_LEVELS, at_offset, needs_fused, needs_linux, python, uniform
+from helpers import (
+    DTYPES,
+    ELSEWHERE,
+    FUSED_LEVELS,
+    ISA_LEVELS,
+    at_offset,
+    needs_fused,
+    needs_linux,
+    python,
+    uniform,
+)
 
 import minidl
 from minidl import MLP, SGD, kernels
@@ -370,3 +382,11 @@ def test_a_cpu_without_fma_agrees_within_rounding(dtype, epochs, tolerance):
         portable = trained(dtype, BATCH, epochs=epochs)
     other = trained(dtype, BATCH, epochs=epochs)
     np.testing.assert_allclose(portable.params.flat, other.params.flat, rtol=0, atol=tolerance)
+
+
+def test_the_page_that_makes_the_promises_names_tests_that_exist():
+    text = (Path(program.__file__).parent / "README.md").read_text()
+    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", text)
+    assert len(named) > 8
+    for file, test in named:
+        assert f"def {test}" in (ELSEWHERE / file).read_text(), (file, test)
