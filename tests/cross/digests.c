@@ -127,7 +127,7 @@ static void elementwise(void)
     }
 }
 
-static const ptrdiff_t WIDTHS[] = {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100};
+static const ptrdiff_t WIDTHS[] = {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100, 128};
 #define N_WIDTHS ((int)(sizeof WIDTHS / sizeof *WIDTHS))
 
 static void softmaxes(void)
@@ -222,12 +222,14 @@ static void packs(void)
     for (int i = 0; i < N_WIDTHS; i++)
         for (int j = 0; j < N_WIDTHS; j++) {
             const ptrdiff_t k = WIDTHS[i], n = WIDTHS[j], ldp = n + j % 3;
-            real *b = ordinary(3 * 101 * 101), *panel = room(k * ldp);
+            real *b = ordinary(3 * 129 * 129), *panel = room(k * ldp);
             leaf->pack(k, n, b, n + 1, 1, panel, ldp);
             add_reals(panel, k * ldp);
             leaf->pack(k, n, b, 1, k + 1, panel, ldp);
             add_reals(panel, k * ldp);
             leaf->pack(k, n, b, 2 * n + 3, 2, panel, ldp);
+            add_reals(panel, k * ldp);
+            leaf->transpose(n, k, b, k + 1, panel, ldp);
             add_reals(panel, k * ldp);
             free(b), free(panel);
         }
@@ -236,19 +238,23 @@ static void packs(void)
 
 /* --- products: as in minidl/kernels/matmul.pyx, without packing ---------------------------------- */
 
-static void product(int transposed, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a, ptrdiff_t lda,
-                    const real *b, ptrdiff_t ldb, const real *bias, real *c, ptrdiff_t ldc)
+/* By tiles of at most so many vectors, and as many rows as they can have. */
+static void product(ptrdiff_t widest, int transposed, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a,
+                    ptrdiff_t lda, const real *b, ptrdiff_t ldb, const real *bias, real *c, ptrdiff_t ldc)
 {
     ptrdiff_t vecs, rows, width, block;
     for (ptrdiff_t j = 0; j < n; j += width) {
-        width = n - j < leaf->max_vecs * leaf->lanes ? n - j : leaf->max_vecs * leaf->lanes;
-        vecs = (width + leaf->lanes - 1) / leaf->lanes;
+        vecs = (n - j + leaf->lanes - 1) / leaf->lanes;
+        vecs = vecs < widest ? vecs : widest;
+        while (!leaf->max_rows[vecs])
+            vecs--;
+        width = n - j < vecs * leaf->lanes ? n - j : vecs * leaf->lanes;
         for (ptrdiff_t i = 0; i < m; i += rows) {
             rows = m - i < leaf->max_rows[vecs] ? m - i : leaf->max_rows[vecs];
             for (ptrdiff_t p = 0; p == 0 || p < k; p += MDL_K_BLOCK) {
                 block = k - p < MDL_K_BLOCK ? k - p : MDL_K_BLOCK;
                 real *to = c + i * ldc + j;
-                leaf->tile[transposed][rows][vecs](
+                leaf->tile[width == vecs * leaf->lanes][transposed][rows][vecs](
                     width, block, transposed ? a + p * lda + i : a + i * lda + p, lda, b + p * ldb + j, ldb,
                     p ? to : bias + j, p ? ldc : 0, to, ldc);
             }
@@ -267,10 +273,19 @@ static void products(void)
                 for (int d = 0; d < 10; d++) {
                     const ptrdiff_t n = WIDTHS[j], k = DEPTHS[d], ldb = n + 1, ldc = n + 2;
                     const ptrdiff_t lda = transposed ? m + 1 : k + 1, size = (transposed ? k : m) * lda;
-                    real *a = ordinary(size), *b = ordinary(k * ldb), *bias = ordinary(n), *c = room(m * ldc);
-                    product(transposed, m, n, k, a, lda, b, ldb, bias, c, ldc);
+                    real *a = ordinary(size), *b = ordinary(k * ldb), *bias = ordinary(n);
+                    real *c = room(m * ldc), *other = room(m * ldc);
+                    product(1, transposed, m, n, k, a, lda, b, ldb, bias, c, ldc);
                     add_reals(c, m * ldc);
-                    free(a), free(b), free(bias), free(c);
+                    for (ptrdiff_t widest = 2; widest <= MDL_MAX_VECS; widest++) {
+                        product(widest, transposed, m, n, k, a, lda, b, ldb, bias, other, ldc);
+                        if (memcmp(c, other, (size_t)(m * ldc) * sizeof *c)) {
+                            fprintf(stderr, "tiles of %d vectors differ from those of one: m=%d n=%d k=%d\n",
+                                    (int)widest, (int)m, (int)n, (int)k);
+                            exit(1);
+                        }
+                    }
+                    free(a), free(b), free(bias), free(c), free(other);
                 }
             snprintf(name, sizeof name, "%s%d", transposed ? "transposed-" : "", (int)m);
             end("product", name);
