@@ -26,7 +26,7 @@ from minidl.errors import DtypeError, ShapeError, unknown_name
 from minidl.kernels import _leaf, threads
 
 cdef enum:
-    STRIP = 4096  # bytes; three of them fit into any L1 cache with room to spare
+    STRIP = 2048  # bytes; short, so that the arithmetic of one overlaps the stores of another
     STREAM = 16 << 20  # bytes of a result that would push everything else out of most L3 caches
 
 
