@@ -5,6 +5,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from scipy import special
 
 from minidl import activations, kernels
 from minidl.errors import OptionError
@@ -302,6 +303,65 @@ def test_nan_and_infinity(name, dtype, level):
     biggest = np.finfo(dtype).max
     d = activation_gradient(name, np.array([-math.inf, math.inf, -biggest, biggest], dtype))
     np.testing.assert_allclose(d[:2], d[2:], rtol=1e-6, atol=1e-12)
+
+
+def float64_sigmoid(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1) / (1 + e)
+
+
+SMOOTH = {  # in float64, by functions of NumPy and SciPy that keep the digits of a small result
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "gelu": lambda x: x * special.ndtr(x),
+    "gelu_tanh": lambda x: x * float64_sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "sigmoid": float64_sigmoid,
+    "silu": lambda x: x * float64_sigmoid(x),
+    "softplus": lambda x: np.logaddexp(0, x),
+    "tanh": np.tanh,
+}
+# measured over 5.6 million arguments, rounded up; the tails of the two gelu are the exponential of a large
+# number, whose relative error is that number's absolute one
+MAX_ULP = {"elu": 1.0, "gelu": 11.0, "gelu_tanh": 220.0, "mish": 4.8, "sigmoid": 2.42}
+MAX_ULP |= {"silu": 3.6, "softplus": 1.8, "tanh": 2.54}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_float32_in_ulp(name, level):
+    """Over every size of float32 that is not the limit, of both signs, normal results only."""
+    bits = np.random.default_rng(5).integers(0, 0x42B00000, 400_000, dtype=np.uint32)  # up to 88
+    x = bits.view(np.float32) * np.array([1, -1], np.float32).repeat(200_000)
+    exact = SMOOTH[name](x.astype(np.float64))
+    normal = np.abs(exact) > np.finfo(np.float32).tiny
+    y, exact = activation(name, x)[normal].astype(np.float64), exact[normal]
+    ulp = np.abs(y - exact) / np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64)
+    assert ulp.max() <= MAX_ULP[name]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_results_larger_than_the_caches(dtype, n_threads):
+    """They are written around the caches, line by line: the same numbers, and none beside them."""
+    n = (18 << 20) // np.dtype(dtype).itemsize
+    buffer = np.full(n + 40, -7, dtype)
+    rng = np.random.default_rng(6)
+    x, dy = rng.normal(0, 2, (2, n)).astype(dtype)
+    calls = {
+        "value": lambda i, **options: activation("tanh", x[i], **options),
+        "derivative": lambda i, **options: activation_gradient("silu", x[i], **options),
+        "backward": lambda i, **options: activation_backward("elu", dy[i], x[i], **options),
+        "vmath": lambda i, **options: kernels.vmath("exp", x[i], **options),
+    }
+    for offset in (0, 1, 13):
+        for name, call in calls.items():
+            buffer[...] = -7
+            out = buffer[offset : offset + n]
+            assert call(slice(None), out=out, n_threads=n_threads) is out
+            assert np.all(buffer[:offset] == -7)
+            assert np.all(buffer[offset + n :] == -7)
+            for begin in range(0, n, n // 5):  # small enough to be written as usual
+                part = slice(begin, begin + n // 5)
+                assert np.array_equal(out[part], call(part)), (name, offset)
 
 
 @pytest.mark.parametrize("spec", SPECS)

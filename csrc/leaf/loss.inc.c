@@ -51,7 +51,8 @@ INLINE group g_target(const distribution *q, ptrdiff_t i, ptrdiff_t j, ptrdiff_t
 /* label[i] = the label of row i, and dot[i] = z - max at the label, for a block of rows. An unknown
    label becomes -1, and the maximum of its row NaN, which reaches the loss and the gradient. */
 INLINE void block_labels(ptrdiff_t count, ptrdiff_t n, const real *z, ptrdiff_t ldz,
-                         const int64_t *given, ptrdiff_t label[VL], real max[VL], real dot[VL])
+                         const int64_t *given, ptrdiff_t label[BLOCK], real max[BLOCK],
+                         real dot[BLOCK])
 {
     for (ptrdiff_t i = 0; i < count; i++) {
         const int known = 0 <= given[i] && given[i] < n;
@@ -77,11 +78,11 @@ INLINE int first_is(ptrdiff_t label, ptrdiff_t n, const real *z, real max, const
 
 /* dot[i] = sum q (z_i - max[i]) and total[i] = sum q, for a block of rows. */
 INLINE void block_dot(ptrdiff_t count, ptrdiff_t n, const real *z, ptrdiff_t ldz, const lane_set *last,
-                      const real max[VL], const distribution *q, real dot[VL], real total[VL])
+                      const real max[BLOCK], const distribution *q, real dot[BLOCK], real total[BLOCK])
 {
     const vec zero = v_zero();
-    vec dots[VL], totals[VL];
-    for (ptrdiff_t i = count; i < VL; i++)
+    vec dots[BLOCK], totals[BLOCK];
+    for (ptrdiff_t i = count; i % VL; i++)
         dots[i] = totals[i] = zero;
     for (ptrdiff_t i = 0; i < count; i++) {
         group dot_i = g_set(zero), total_i = dot_i;
@@ -98,8 +99,10 @@ INLINE void block_dot(ptrdiff_t count, ptrdiff_t n, const real *z, ptrdiff_t ldz
         dots[i] = fold_sum(dot_i);
         totals[i] = fold_sum(total_i);
     }
-    v_store(dot, lanes_sum(dots));
-    v_store(total, q->labels ? v_set(1) : lanes_sum(totals));
+    for (ptrdiff_t i = 0; i < count; i += VL) {
+        v_store(dot + i, lanes_sum(dots + i));
+        v_store(total + i, q->labels ? v_set(1) : lanes_sum(totals + i));
+    }
 }
 
 /* param[0] is eps. */
@@ -113,15 +116,15 @@ INLINE void cross_entropy(const int by_label, LOSS_PARAMETERS)
         .spread = v_set((real)spread),
         .on = v_set((real)(1.0 - eps + spread)),
     };
-    for (ptrdiff_t begin = 0; begin < rows; begin += VL) {
+    for (ptrdiff_t begin = 0; begin < rows; begin += BLOCK) {
         const ptrdiff_t count = rows_of_block(rows, begin);
         const real *from = (const real *)z + begin * ldz;
         real *to = dz ? (real *)dz + begin * lddz : NULL;
         q.t = by_label ? NULL : (const real *)target + begin * ldt;
 
-        real max[VL], sum[VL], dot[VL] = {0}, total[VL], value[VL];
-        ptrdiff_t label[VL];
-        int right[VL] = {0};
+        real max[BLOCK], sum[BLOCK], dot[BLOCK] = {0}, total[BLOCK] = {0}, value[BLOCK];
+        ptrdiff_t label[BLOCK];
+        int right[BLOCK] = {0};
         q.labels = by_label ? label : NULL;
         block_max(count, n, from, ldz, &last, max);
         if (by_label)
@@ -133,14 +136,14 @@ INLINE void cross_entropy(const int by_label, LOSS_PARAMETERS)
                                       argmax_of_row(n, q.t + i * ldt, &last);
         }
         if (by_label && eps == 0.0) /* dot is the one term that block_labels found */
-            v_store(total, v_set(1));
+            w_store(total, w_set(1));
         else
             block_dot(count, n, from, ldz, &last, max, &q, dot, total);
 
         waiting e;
-        wait_in(&e, n, to, lddz, &last);
+        wait_in(&e, n, to, lddz);
         block_exp(count, n, from, ldz, &last, max, &e, sum);
-        v_store(value, v_fma(v_load(total), vm_log(w_same(v_load(sum))).v[0], v_neg(v_load(dot))));
+        w_store(value, w_fma(w_load(total), vm_log(w_load(sum)), w_neg(w_load(dot))));
         for (ptrdiff_t i = 0; i < count; i++) {
             const double w = weight_of_row(weight, begin + i);
             const vec c = v_set((real)(scale * w)), all = v_set(sum[i]), q_sum = v_set(total[i]);
@@ -148,7 +151,7 @@ INLINE void cross_entropy(const int by_label, LOSS_PARAMETERS)
             if (hit)
                 hit[begin + i] = right[i] && sum[i] == sum[i];
             for (ptrdiff_t j = 0; dz && j < n; j += GROUP_LANES) {
-                group g = g_div(g_load(e.row + i * e.stride + j, n - j, &e.last), all);
+                group g = g_div(g_waiting(&e, i, j, n, &last), all);
                 const group q_i = g_target(&q, i, j, n - j, &last);
                 EACH_VECTOR(k)
                 {
@@ -169,69 +172,69 @@ static void loss_cross_entropy_probability(LOSS_PARAMETERS) { cross_entropy(0, L
 
 /* The loss of one output and its derivative (of mse: half of it), and 1 where the answer is right. */
 typedef struct {
-    vec value, slope, right;
+    wide value, slope, right;
 } output_loss;
 
 /* log(1 + e^z) - y z, with s = (z > 0 ? 1 - y : y), as |z| s + log(1 + e^-|z|): nothing overflows, and
    nothing cancels where the answer is right. The derivative is +-(e^-|z| / (1 + e^-|z|) - s). */
-INLINE output_loss binary_output(vec z, vec y)
+INLINE output_loss binary_output(wide z, wide y)
 {
-    const vec zero = v_zero(), one = v_set(1), half = v_set(REAL_C(0.5));
-    const vmask yes = v_lt(zero, z), no = v_le(z, zero);
-    const vec size = v_abs(z), e = vm_exp(w_same(v_neg(size))).v[0];
-    const vec share = v_sel(yes, v_sub(one, y), y);
-    const vec p = v_div(e, v_add(one, e));
-    const vmask right = m_or(m_and(yes, v_lt(half, y)), m_and(no, v_le(y, half)));
+    const wide zero = w_zero(), one = w_set(1), half = w_set(REAL_C(0.5));
+    const wmask yes = w_lt(zero, z), no = w_le(z, zero);
+    const wide size = w_abs(z), e = vm_exp(w_neg(size));
+    const wide share = w_sel(yes, w_sub(one, y), y);
+    const wide p = w_div(e, w_add(one, e));
+    const wmask right = wm_or(wm_and(yes, w_lt(half, y)), wm_and(no, w_le(y, half)));
     output_loss out;
-    out.value = v_add(v_sel(v_eq(share, zero), zero, v_mul(size, share)), vm_log1p(w_same(e)).v[0]);
-    out.slope = v_sel(yes, v_sub(share, p), v_sub(p, share));
-    out.right = v_sel(right, one, zero);
+    out.value = w_add(w_sel(w_eq(share, zero), zero, w_mul(size, share)), vm_log1p(e));
+    out.slope = w_sel(yes, w_sub(share, p), w_sub(p, share));
+    out.right = w_sel(right, one, zero);
     return out;
 }
 
-INLINE output_loss loss_of_output(const int kind, vec z, vec y, vec delta)
+INLINE output_loss loss_of_output(const int kind, wide z, wide y, wide delta)
 {
-    const vec d = v_sub(z, y), size = v_abs(d), zero = v_zero(), half = v_set(REAL_C(0.5));
+    const wide d = w_sub(z, y), size = w_abs(d), zero = w_zero(), half = w_set(REAL_C(0.5));
     output_loss out = {zero, zero, zero};
     switch (kind) {
     case MDL_LOSS_binary_cross_entropy:
         return binary_output(z, y);
     case MDL_LOSS_mse:
-        out.value = v_mul(d, d);
+        out.value = w_mul(d, d);
         out.slope = d;
         break;
     case MDL_LOSS_mae: /* the sign, where d is neither 0 nor NaN */
         out.value = size;
-        out.slope = v_sel(v_lt(zero, size), v_copysign(v_set(1), d), d);
+        out.slope = w_sel(w_lt(zero, size), w_copysign(w_set(1), d), d);
         break;
     default: { /* huber; a NaN is not far */
-        const vmask far = v_le(delta, size);
-        const vec line = v_mul(delta, v_sub(size, v_mul(half, delta)));
-        out.value = v_sel(far, line, v_mul(v_mul(half, d), d));
-        out.slope = v_sel(far, v_copysign(delta, d), d);
+        const wmask far = w_le(delta, size);
+        const wide line = w_mul(delta, w_sub(size, w_mul(half, delta)));
+        out.value = w_sel(far, line, w_mul(w_mul(half, d), d));
+        out.slope = w_sel(far, w_copysign(delta, d), d);
     }
     }
     return out;
 }
 
-/* Networks with one output: a vector holds VL rows. The operations of a row are those of mean_loss,
+/* Networks with one output: a wide holds a block of rows. The operations of a row are those of mean_loss,
    whose sums over the row add zeros only. */
 INLINE void loss_of_column(const int kind, LOSS_PARAMETERS)
 {
-    const vec delta = v_set(kind == MDL_LOSS_huber ? (real)param[0] : 0);
+    const wide delta = w_set(kind == MDL_LOSS_huber ? (real)param[0] : 0);
     const double factor = kind == MDL_LOSS_mse ? 2.0 * scale : scale;
-    for (ptrdiff_t begin = 0; begin < rows; begin += VL) {
+    for (ptrdiff_t begin = 0; begin < rows; begin += BLOCK) {
         const ptrdiff_t count = rows_of_block(rows, begin);
-        real zs[VL] = {0}, ys[VL] = {0}, c[VL] = {0}, value[VL], slope[VL], right[VL];
+        real zs[BLOCK] = {0}, ys[BLOCK] = {0}, c[BLOCK] = {0}, value[BLOCK], slope[BLOCK], right[BLOCK];
         for (ptrdiff_t i = 0; i < count; i++) {
             zs[i] = ((const real *)z)[(begin + i) * ldz];
             ys[i] = ((const real *)target)[(begin + i) * ldt];
             c[i] = (real)(factor * weight_of_row(weight, begin + i));
         }
-        const output_loss out = loss_of_output(kind, v_load(zs), v_load(ys), delta);
-        v_store(value, out.value);
-        v_store(slope, v_mul(out.slope, v_load(c)));
-        v_store(right, out.right);
+        const output_loss out = loss_of_output(kind, w_load(zs), w_load(ys), delta);
+        w_store(value, out.value);
+        w_store(slope, w_mul(out.slope, w_load(c)));
+        w_store(right, out.right);
         for (ptrdiff_t i = 0; i < count; i++) {
             loss[begin + i] = weight_of_row(weight, begin + i) * (double)value[i];
             if (dz)
@@ -243,11 +246,19 @@ INLINE void loss_of_column(const int kind, LOSS_PARAMETERS)
     (void)n;
 }
 
+/* A group, over and over. */
+INLINE wide w_groups(group g)
+{
+    wide w;
+    EACH_OF_WIDE(i) w.v[i] = g.v[i % GROUP];
+    return w;
+}
+
 INLINE void mean_loss(const int kind, LOSS_PARAMETERS)
 {
     const int binary = kind == MDL_LOSS_binary_cross_entropy;
     const lane_set last = last_lanes(n);
-    const vec delta = v_set(kind == MDL_LOSS_huber ? (real)param[0] : 0);
+    const wide delta = w_set(kind == MDL_LOSS_huber ? (real)param[0] : 0);
     const double factor = kind == MDL_LOSS_mse ? 2.0 * scale : scale;
     for (ptrdiff_t r = 0; r < rows; r++) {
         const real *row = (const real *)z + r * ldz, *t = (const real *)target + r * ldt;
@@ -258,13 +269,13 @@ INLINE void mean_loss(const int kind, LOSS_PARAMETERS)
         for (ptrdiff_t j = 0; j < n; j += GROUP_LANES) {
             const ptrdiff_t left = n - j;
             const group zs = g_load(row + j, left, &last), ys = g_load(t + j, left, &last);
+            const output_loss out = loss_of_output(kind, w_groups(zs), w_groups(ys), delta);
             group value, slope, hits;
             EACH_VECTOR(i)
             {
-                const output_loss out = loss_of_output(kind, zs.v[i], ys.v[i], delta);
-                value.v[i] = out.value;
-                slope.v[i] = v_mul(out.slope, c);
-                hits.v[i] = out.right;
+                value.v[i] = out.value.v[i];
+                slope.v[i] = v_mul(out.slope.v[i], c);
+                hits.v[i] = out.right.v[i];
             }
             if (binary) { /* of the others, a missing lane with z = y = 0 has the value 0 */
                 value = g_fill(value, left, &last, v_zero());

@@ -4,23 +4,20 @@
    row. A row that holds +inf, or nothing but -inf, gives NaN; -inf beside other numbers has
    probability 0.
 
-   Rows are taken in blocks of VL, one step for all of them before the next: the steps of one row wait
-   for each other, those of different rows do not. */
+   Rows are taken in blocks of BLOCK, one step for all of them before the next: the steps of one row wait
+   for each other, those of different rows do not. Rows of one group or less stand in a buffer without
+   gaps while their exponentials are taken, so that no vector is spent on what lies between them. */
+
+#define BLOCK WIDE_LANES /* rows, so that a wide has one number of each */
 
 INLINE ptrdiff_t rows_of_block(ptrdiff_t rows, ptrdiff_t begin)
 {
-    return rows - begin < VL ? rows - begin : VL;
+    return rows - begin < BLOCK ? rows - begin : BLOCK;
 }
 
 INLINE group g_sub(group g, vec b)
 {
     EACH_VECTOR(i) g.v[i] = v_sub(g.v[i], b);
-    return g;
-}
-
-INLINE group g_exp(group g)
-{
-    EACH_VECTOR(i) g.v[i] = vm_exp(w_same(g.v[i])).v[0];
     return g;
 }
 
@@ -30,8 +27,7 @@ INLINE group g_div(group g, vec divisor)
     return g;
 }
 
-/* A group of z - max; missing lanes are 0. (-inf would spare block_exp a step, but the exponential of a
-   number that far down underflows, which costs many CPUs more than all the rest.) */
+/* A group of z - max; missing lanes are 0. */
 INLINE group g_shifted(const real *z, ptrdiff_t left, const lane_set *last, real max)
 {
     return g_fill(g_sub(g_load(z, left, last), v_set(max)), left, last, v_zero());
@@ -39,84 +35,138 @@ INLINE group g_shifted(const real *z, ptrdiff_t left, const lane_set *last, real
 
 /* max[i] = max z_i for a block of rows. */
 INLINE void block_max(ptrdiff_t count, ptrdiff_t n, const real *z, ptrdiff_t ldz, const lane_set *last,
-                      real max[VL])
+                      real max[BLOCK])
 {
     const vec lowest = v_set(-REAL_INF);
-    vec folded[VL];
-    for (ptrdiff_t i = count; i < VL; i++)
-        folded[i] = lowest;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const real *row = z + i * ldz;
-        group best = g_set(lowest);
-        for (ptrdiff_t j = 0; j < n; j += GROUP_LANES)
-            best = g_max(g_fill(g_load(row + j, n - j, last), n - j, last, lowest), best);
-        folded[i] = fold_max(best);
+    for (ptrdiff_t begin = 0; begin < count; begin += VL) {
+        vec folded[VL];
+        for (ptrdiff_t i = 0; i < VL; i++)
+            folded[i] = lowest;
+        for (ptrdiff_t i = 0; i < VL && begin + i < count; i++) {
+            const real *row = z + (begin + i) * ldz;
+            group best = g_set(lowest);
+            for (ptrdiff_t j = 0; j < n; j += GROUP_LANES)
+                best = g_max(g_fill(g_load(row + j, n - j, last), n - j, last, lowest), best);
+            folded[i] = fold_max(best);
+        }
+        v_store(max + begin, lanes_max(folded));
     }
-    v_store(max, lanes_max(folded));
 }
 
-/* Where the exponentials of a block wait for their sum. Rows of one group wait in a buffer, which takes
-   whole groups; wider rows wait in the output, where last == the lanes of the row. */
+/* Where the exponentials of a block wait for their sum: those of narrow rows in a buffer, row by row
+   without gaps, those of wider rows in the output, if there is one. */
 typedef struct {
     real *row;
     ptrdiff_t stride;
-    lane_set last;
-    real buffer[VL * GROUP_LANES];
+    real buffer[BLOCK * GROUP_LANES + WIDE_LANES];
 } waiting;
 
-INLINE void wait_in(waiting *e, ptrdiff_t n, real *out, ptrdiff_t ldo, const lane_set *last)
+INLINE void wait_in(waiting *e, ptrdiff_t n, real *out, ptrdiff_t ldo)
 {
-    e->row = out;
-    e->stride = ldo;
-    e->last = *last;
-    if (n <= GROUP_LANES && out) {
-        e->row = e->buffer;
-        e->stride = GROUP_LANES;
-        e->last = last_lanes(GROUP_LANES);
+    const int narrow = n <= GROUP_LANES;
+    e->row = narrow ? e->buffer : out;
+    e->stride = narrow ? n : ldo;
+}
+
+/* Narrow rows: all of them are shifted, then all exponentials taken, then each row summed. The vectors
+   that a row writes past its end lie where the next row, or nothing, will stand. */
+INLINE void narrow_exp(ptrdiff_t count, ptrdiff_t n, const real *z, ptrdiff_t ldz, const lane_set *last,
+                       const real max[BLOCK], real *e, vec folded[BLOCK])
+{
+    const int one = n <= VL;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const group g = g_sub(g_load_last(z + i * ldz, last), v_set(max[i]));
+        EACH_VECTOR(k) if (k == 0 || !one) v_store(e + i * n + k * VL, g.v[k]);
+    }
+    w_store(e + count * n, w_zero()); /* an exponential far from 0 may be slow */
+    for (ptrdiff_t j = 0; j < count * n; j += WIDE_LANES)
+        w_store(e + j, exp_nonpositive(w_load(e + j)));
+    for (ptrdiff_t i = 0; i < count; i++) {
+        group g = g_set(v_zero());
+        EACH_VECTOR(k) if (k == 0 || !one) g.v[k] = v_load(e + i * n + k * VL);
+        g = g_fill_last(g, last, v_zero());
+        folded[i] = one ? g.v[0] : fold_sum(g);
     }
 }
 
-/* e_i = exp(z_i - max[i]), kept where there is a place, and sum[i] = sum e_i, for a block of rows. */
-INLINE void block_exp(ptrdiff_t count, ptrdiff_t n, const real *z, ptrdiff_t ldz, const lane_set *last,
-                      const real max[VL], const waiting *e, real sum[VL])
+/* The exponentials of one wide row, to e if there is a place, and their sum. */
+INLINE vec wide_exp(ptrdiff_t n, const real *z, const lane_set *last, real max, real *e)
 {
-    vec folded[VL];
-    for (ptrdiff_t i = count; i < VL; i++)
-        folded[i] = v_zero();
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const real *row = z + i * ldz;
-        group total = g_set(v_zero());
-        for (ptrdiff_t j = 0; j < n; j += GROUP_LANES) {
-            const group shifted = g_shifted(row + j, n - j, last, max[i]);
-            const group g = g_fill(g_exp(shifted), n - j, last, v_zero());
-            if (e->row)
-                g_store(e->row + i * e->stride + j, g, n - j, &e->last);
-            total = g_add(total, g);
+    const wide w_max = w_set(max);
+    group total = g_set(v_zero());
+    real strip[STRIP], rest[WIDE_LANES];
+    for (ptrdiff_t begin = 0; begin < n; begin += STRIP) {
+        const ptrdiff_t size = n - begin < STRIP ? n - begin : STRIP, whole = size / WIDE_LANES * WIDE_LANES;
+        const real *from = z + begin;
+        real *to = e ? e + begin : strip;
+        for (ptrdiff_t i = 0; i < whole; i += WIDE_LANES)
+            w_store(to + i, exp_nonpositive(w_sub(w_load(from + i), w_max)));
+        if (whole < size) {
+            w_store(rest, w_zero());
+            for (ptrdiff_t i = whole; i < size; i += GROUP_LANES) {
+                const group g = g_shifted(from + i, size - i, last, max);
+                EACH_VECTOR(k) v_store(rest + (i - whole) + k * VL, g.v[k]);
+            }
+            w_store(rest, exp_nonpositive(w_load(rest)));
+            for (ptrdiff_t i = whole; i < size; i += GROUP_LANES) {
+                group g;
+                EACH_VECTOR(k) g.v[k] = v_load(rest + (i - whole) + k * VL);
+                g_store(to + i, g, size - i, last);
+            }
         }
-        folded[i] = fold_sum(total);
+        for (ptrdiff_t i = 0; i < size; i += GROUP_LANES) {
+            const ptrdiff_t left = n - begin - i;
+            total = g_add(total, g_fill(g_load(to + i, left, last), left, last, v_zero()));
+        }
     }
-    v_store(sum, lanes_sum(folded));
+    return fold_sum(total);
+}
+
+/* e_i = exp(z_i - max[i]), kept where there is a place, and sum[i] = sum e_i, for a block of rows. The sums
+   of rows that are not there are 1. */
+INLINE void block_exp(ptrdiff_t count, ptrdiff_t n, const real *z, ptrdiff_t ldz, const lane_set *last,
+                      const real max[BLOCK], const waiting *e, real sum[BLOCK])
+{
+    vec folded[BLOCK];
+    if (n <= GROUP_LANES)
+        narrow_exp(count, n, z, ldz, last, max, e->row, folded);
+    else
+        for (ptrdiff_t i = 0; i < count; i++)
+            folded[i] = wide_exp(n, z + i * ldz, last, max[i], e->row ? e->row + i * e->stride : NULL);
+    for (ptrdiff_t i = count; i % VL; i++)
+        folded[i] = v_zero();
+    for (ptrdiff_t i = 0; i < count; i += VL)
+        v_store(sum + i, lanes_sum(folded + i));
+    for (ptrdiff_t i = count; i < BLOCK; i++)
+        sum[i] = 1;
+}
+
+/* Columns j ... of row i of the exponentials. Lanes past the end of a narrow row hold anything. */
+INLINE group g_waiting(const waiting *e, ptrdiff_t i, ptrdiff_t j, ptrdiff_t n, const lane_set *last)
+{
+    const real *from = e->row + i * e->stride + j;
+    group g;
+    if (n > GROUP_LANES)
+        return g_load(from, n - j, last);
+    EACH_VECTOR(k) g.v[k] = v_load(from + k * VL);
+    return g;
 }
 
 static void softmax(ptrdiff_t rows, ptrdiff_t n, const void *z, ptrdiff_t ldz, void *y, ptrdiff_t ldy)
 {
     const lane_set last = last_lanes(n);
-    for (ptrdiff_t begin = 0; begin < rows; begin += VL) {
+    for (ptrdiff_t begin = 0; begin < rows; begin += BLOCK) {
         const ptrdiff_t count = rows_of_block(rows, begin);
         const real *from = (const real *)z + begin * ldz;
         real *to = (real *)y + begin * ldy;
-        real max[VL], sum[VL];
+        real max[BLOCK], sum[BLOCK];
         waiting e;
-        wait_in(&e, n, to, ldy, &last);
+        wait_in(&e, n, to, ldy);
         block_max(count, n, from, ldz, &last, max);
         block_exp(count, n, from, ldz, &last, max, &e, sum);
-        for (ptrdiff_t i = 0; i < count; i++) {
-            const real *row = e.row + i * e.stride;
-            for (ptrdiff_t j = 0; j < n; j += GROUP_LANES) {
-                const group g = g_load(row + j, n - j, &e.last);
-                g_store(to + i * ldy + j, g_div(g, v_set(sum[i])), n - j, &last);
-            }
-        }
+        for (ptrdiff_t i = 0; i < count; i++)
+            for (ptrdiff_t j = 0; j < n; j += GROUP_LANES)
+                g_store(to + i * ldy + j, g_div(g_waiting(&e, i, j, n, &last), v_set(sum[i])), n - j, &last);
     }
 }
 
@@ -125,19 +175,19 @@ static void log_softmax(ptrdiff_t rows, ptrdiff_t n, const void *z, ptrdiff_t ld
                         ptrdiff_t ldy)
 {
     const lane_set last = last_lanes(n);
-    for (ptrdiff_t begin = 0; begin < rows; begin += VL) {
+    for (ptrdiff_t begin = 0; begin < rows; begin += BLOCK) {
         const ptrdiff_t count = rows_of_block(rows, begin);
         const real *from = (const real *)z + begin * ldz;
         real *to = (real *)y + begin * ldy;
-        real max[VL], sum[VL], log_sum[VL];
+        real max[BLOCK], sum[BLOCK], log_sum[BLOCK];
         waiting nowhere;
-        wait_in(&nowhere, n, NULL, 0, &last);
+        wait_in(&nowhere, n, NULL, 0);
         block_max(count, n, from, ldz, &last, max);
         block_exp(count, n, from, ldz, &last, max, &nowhere, sum);
-        v_store(log_sum, vm_log(w_same(v_load(sum))).v[0]);
+        w_store(log_sum, vm_log(w_load(sum)));
         for (ptrdiff_t i = 0; i < count; i++) {
             for (ptrdiff_t j = 0; j < n; j += GROUP_LANES) {
-                const group g = g_shifted(from + i * ldz + j, n - j, &last, max[i]);
+                const group g = g_sub(g_load(from + i * ldz + j, n - j, &last), v_set(max[i]));
                 g_store(to + i * ldy + j, g_sub(g, v_set(log_sum[i])), n - j, &last);
             }
         }

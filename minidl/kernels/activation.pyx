@@ -27,7 +27,7 @@ from minidl.kernels import _leaf, threads
 from minidl.kernels._leaf import check_floats
 
 cdef enum:
-    STRIP = 4096  # bytes; three of them fit into any L1 cache with room to spare
+    STRIP = 2048  # bytes; short, so that the arithmetic of one overlaps the stores of another
     STREAM = 16 << 20  # bytes of a result that would push everything else out of most L3 caches
 
 
