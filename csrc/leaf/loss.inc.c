@@ -246,14 +246,6 @@ INLINE void loss_of_column(const int kind, LOSS_PARAMETERS)
     (void)n;
 }
 
-/* A group, over and over. */
-INLINE wide w_groups(group g)
-{
-    wide w;
-    EACH_OF_WIDE(i) w.v[i] = g.v[i % GROUP];
-    return w;
-}
-
 INLINE void mean_loss(const int kind, LOSS_PARAMETERS)
 {
     const int binary = kind == MDL_LOSS_binary_cross_entropy;

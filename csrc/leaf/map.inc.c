@@ -72,9 +72,8 @@ static void map_rows(map_run *run, int inputs, int count, ptrdiff_t rows, ptrdif
         const ptrdiff_t taken = rows - r < room ? rows - r : room, used = taken * width;
         const ptrdiff_t size = (used + WIDE_LANES - 1) / WIDE_LANES * WIDE_LANES;
         for (int i = 0; i < inputs; i++) {
+            w_store(strip[i] + size - WIDE_LANES, w_set(1)); /* an easy argument where nothing is packed */
             pack_strip(taken, width, o[i].at + r * o[i].ld + whole, o[i].ld, strip[i]);
-            for (ptrdiff_t j = used; j < size; j++)
-                strip[i][j] = 1; /* an argument that no function finds difficult */
         }
         run(size, strip[0], strip[1], strip[2], k);
         for (int i = inputs; i < count; i++)

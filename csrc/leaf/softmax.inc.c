@@ -89,35 +89,26 @@ INLINE void narrow_exp(ptrdiff_t count, ptrdiff_t n, const real *z, ptrdiff_t ld
     }
 }
 
+/* A group, over and over. */
+INLINE wide w_groups(group g)
+{
+    wide w;
+    EACH_OF_WIDE(i) w.v[i] = g.v[i % GROUP];
+    return w;
+}
+
 /* The exponentials of one wide row, to e if there is a place, and their sum. */
 INLINE vec wide_exp(ptrdiff_t n, const real *z, const lane_set *last, real max, real *e)
 {
-    const wide w_max = w_set(max);
     group total = g_set(v_zero());
-    real strip[STRIP], rest[WIDE_LANES];
-    for (ptrdiff_t begin = 0; begin < n; begin += STRIP) {
-        const ptrdiff_t size = n - begin < STRIP ? n - begin : STRIP, whole = size / WIDE_LANES * WIDE_LANES;
-        const real *from = z + begin;
-        real *to = e ? e + begin : strip;
-        for (ptrdiff_t i = 0; i < whole; i += WIDE_LANES)
-            w_store(to + i, exp_nonpositive(w_sub(w_load(from + i), w_max)));
-        if (whole < size) {
-            w_store(rest, w_zero());
-            for (ptrdiff_t i = whole; i < size; i += GROUP_LANES) {
-                const group g = g_shifted(from + i, size - i, last, max);
-                EACH_VECTOR(k) v_store(rest + (i - whole) + k * VL, g.v[k]);
-            }
-            w_store(rest, exp_nonpositive(w_load(rest)));
-            for (ptrdiff_t i = whole; i < size; i += GROUP_LANES) {
-                group g;
-                EACH_VECTOR(k) g.v[k] = v_load(rest + (i - whole) + k * VL);
-                g_store(to + i, g, size - i, last);
-            }
-        }
-        for (ptrdiff_t i = 0; i < size; i += GROUP_LANES) {
-            const ptrdiff_t left = n - begin - i;
-            total = g_add(total, g_fill(g_load(to + i, left, last), left, last, v_zero()));
-        }
+    for (ptrdiff_t j = 0; j < n; j += GROUP_LANES) {
+        const wide w = exp_nonpositive(w_groups(g_shifted(z + j, n - j, last, max)));
+        group g;
+        EACH_VECTOR(k) g.v[k] = w.v[k];
+        g = g_fill(g, n - j, last, v_zero());
+        if (e)
+            g_store(e + j, g, n - j, last);
+        total = g_add(total, g);
     }
     return fold_sum(total);
 }
