@@ -23,6 +23,7 @@ ctypedef struct Product:
     ptrdiff_t block         # rows of a block of a; the last one may have fewer
     ptrdiff_t panels        # `wide` panels of `width` vectors, then panels of one vector less
     ptrdiff_t width, wide
+    ptrdiff_t group         # panels that pass over a block of a before the next block
     Heights heights[2]      # of a whole block, in the panels of `width` and of `width` - 1 vectors
 
 cdef ptrdiff_t scratch_bytes() noexcept nogil  # per thread
@@ -47,3 +48,7 @@ cdef object view_of(str name, object array, View *view, bint may_copy)
 cdef void share(const mdl_leaves *leaf, const View *a, const View *b, const View *c, const char *init,
                 const Epilogue *epilogue, char *scratch, ptrdiff_t thread,
                 ptrdiff_t n_threads) noexcept nogil
+
+# Scratch memory for a team of at least that size, and back; with the GIL.
+cdef char *take_scratch(int *team) except NULL
+cdef void give_scratch(char *scratch, int team) noexcept

@@ -5,7 +5,7 @@
 Three loops stand around the tile (csrc/leaf/gemm_tile.inc.c): blocks of rows, blocks of 256 along k,
 and panels of columns.
 
-- A block of a (192 x 256 floats) stays in the L2 cache while all panels pass over it. It is read in place
+- A block of a (128 x 256 floats) stays in the L2 cache while all panels pass over it. It is read in place
   if either of its strides is 1.
 - A panel of b (256 rows of two vectors or more) stays in the L1 cache while all tiles of the block pass
   over it. It is read in place where its rows are contiguous and lie close together; else it is copied
@@ -30,8 +30,9 @@ from minidl.kernels._leaf cimport (
 from minidl.kernels.activation cimport ActivationCall, activation_call
 from minidl.kernels.packing cimport packs
 
-cdef extern from "stdlib.h" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
+cdef extern from "memory.h" nogil:
+    const size_t MDL_HUGE_PAGE
+    void *mdl_huge_pages(size_t pages)
 
 cdef extern from "team.h" nogil:
     int mdl_team_size()
@@ -44,8 +45,8 @@ from minidl.kernels._leaf import check_floats
 
 cnp.import_array()
 
-cdef ptrdiff_t BLOCK_BYTES = 192 * 1024  # of a block of a, which stays in L2
-cdef ptrdiff_t PANEL_BYTES = MDL_MAX_VECS * 64 * MDL_K_BLOCK  # of the widest panel of b
+cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, a quarter of L2 or less
+cdef ptrdiff_t GROUP_BYTES = 1536 * 1024  # of the packed panels of b that several blocks of a share
 cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of b pays, if b lies badly
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
 cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
@@ -55,7 +56,7 @@ cdef char zeros[64 * MDL_MAX_VECS]  # an init row of zeros
 
 
 cdef ptrdiff_t scratch_bytes() noexcept nogil:
-    return PANEL_BYTES + BLOCK_BYTES // 8 * 9  # rows of a packed block lie 256 elements and a line apart
+    return MDL_HUGE_PAGE  # the panels, and a block whose rows lie 256 elements and a cache line apart
 
 
 cdef inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) noexcept nogil:
@@ -99,8 +100,6 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.a_col = a_col
     p.b_row = b_row
     p.b_col = b_col
-    p.pack_b = b_col != 1 or packs(m >= PACK_ROWS and (
-        not b_aligned or b_row * size % 64 != 0 or crowded(depth, b_row * size)))
     cdef ptrdiff_t blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
     cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred
     preferred = leaf.widths[max(1, min(m, MDL_N_WIDTHS - 1))]
@@ -110,10 +109,18 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
         p.panels -= 1  # one wider panel rather than a single vector
     p.width = ceil_div(vectors, p.panels)
     p.wide = vectors - (p.width - 1) * p.panels
-    # A tile that reads a along its columns takes a few elements of each of 256 cache lines.
-    p.pack_a = a_col != 1 and not p.swapped and (a_row != 1 or packs(
-        p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size)))
+    # What tiles read again and again is copied where it lies badly, if enough of them share the copy. A tile
+    # that reads a along its columns takes a few elements of each of 256 cache lines.
+    p.pack_b = b_col != 1 or packs(m >= PACK_ROWS and (
+        blocks > 2 or not b_aligned or b_row * size % 64 != 0 or crowded(depth, b_row * size)))
+    p.pack_a = not p.swapped and (a_col != 1 and a_row != 1 or packs(
+        p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size) if a_col != 1
+        else p.panels >= 8 * PACK_PANELS and a_row * size >= 4096))
     p.transposed = a_col != 1 and not p.pack_a
+    # Panels that are copied for one block only share one place, which then stays in L1.
+    p.group = p.panels
+    if p.pack_b:
+        p.group = 1 if blocks == 1 else GROUP_BYTES // (p.width * lanes * size * MDL_K_BLOCK)
     cut_rows(p, p.block, p.heights)
 
 
@@ -163,58 +170,61 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
         return
     cdef const mdl_leaves *leaf = p.leaf
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
-    cdef char *b_panel = scratch
-    cdef char *packed_a = scratch + PANEL_BYTES
-    cdef ptrdiff_t i0 = 0, i1, j0, j1, p0, kb, vecs, panel, ldfrom, ldb
-    cdef ptrdiff_t lda = p.a_col if p.transposed else p.a_row
+    cdef char *packed_a = scratch + GROUP_BYTES
+    cdef ptrdiff_t i0, i1, j0, j1, p0 = 0, kb, first, panel, vecs, ldb, ldfrom
+    cdef ptrdiff_t lda = MDL_K_BLOCK + 64 // size if p.pack_a else p.a_col if p.transposed else p.a_row
     cdef const char *a_block
     cdef const char *b_block
     cdef const char *start
     cdef char *to
     cdef Heights last[2]
-    cdef Heights *heights = <Heights *> p.heights
-    while i0 < p.m:
-        i1 = min(i0 + p.block, p.m)
-        if i1 - i0 < p.block:
-            cut_rows(p, i1 - i0, last)
-            heights = last
-        p0 = 0
-        while True:
-            kb = min(MDL_K_BLOCK, p.k - p0)
-            a_block = a + (i0 * p.a_row + p0 * p.a_col) * size
-            if p.pack_a:
-                lda = MDL_K_BLOCK + 64 // size
-                leaf.pack(i1 - i0, kb, a_block, p.a_row, p.a_col, packed_a, lda)
-                a_block = packed_a
-            j0 = 0
-            for panel in range(p.panels):
-                vecs = p.width if panel < p.wide else p.width - 1
-                j1 = min(j0 + vecs * lanes, p.n)
-                b_block = b + (p0 * p.b_row + j0 * p.b_col) * size
-                ldb = p.b_row
-                if p.pack_b:
-                    ldb = vecs * lanes
-                    leaf.pack(kb, j1 - j0, b_block, p.b_row, p.b_col, b_panel, ldb)
-                    b_block = b_panel
-                to = c + (i0 * ldc + j0) * size
-                if p0 > 0:
-                    start = to
-                    ldfrom = ldc
-                elif init == NULL:
-                    start = zeros
-                    ldfrom = 0
-                else:
-                    start = init + (i0 * ldi + j0) * size
-                    ldfrom = ldi
-                tiles(p, &heights[panel >= p.wide], j1 - j0, vecs, kb, a_block, lda, b_block, ldb,
-                      start, ldfrom, to, ldc)
-                if epilogue != NULL and p0 + kb >= p.k:
-                    finish(epilogue, i1 - i0, j1 - j0, size, i0, j0, to, ldc)
-                j0 = j1
-            p0 += kb
-            if p0 >= p.k:
-                break
-        i0 = i1
+    cdef Heights *heights
+    while True:
+        kb = min(MDL_K_BLOCK, p.k - p0)
+        first = 0
+        while first < p.panels:  # a group of panels
+            i0 = 0
+            heights = <Heights *> p.heights
+            while i0 < p.m:
+                i1 = min(i0 + p.block, p.m)
+                if i1 - i0 < p.block:
+                    cut_rows(p, i1 - i0, last)
+                    heights = last
+                a_block = a + (i0 * p.a_row + p0 * p.a_col) * size
+                if p.pack_a:
+                    leaf.pack(i1 - i0, kb, a_block, p.a_row, p.a_col, packed_a, lda)
+                    a_block = packed_a
+                for panel in range(first, min(first + p.group, p.panels)):
+                    vecs = p.width if panel < p.wide else p.width - 1
+                    j0 = (panel * p.width - max(0, panel - p.wide)) * lanes
+                    j1 = min(j0 + vecs * lanes, p.n)
+                    b_block = b + (p0 * p.b_row + j0 * p.b_col) * size
+                    ldb = p.b_row
+                    if p.pack_b:
+                        ldb = vecs * lanes
+                        to = scratch + (panel - first) * p.width * lanes * MDL_K_BLOCK * size
+                        if i0 == 0:
+                            leaf.pack(kb, j1 - j0, b_block, p.b_row, p.b_col, to, ldb)
+                        b_block = to
+                    to = c + (i0 * ldc + j0) * size
+                    if p0 > 0:
+                        start = to
+                        ldfrom = ldc
+                    elif init == NULL:
+                        start = zeros
+                        ldfrom = 0
+                    else:
+                        start = init + (i0 * ldi + j0) * size
+                        ldfrom = ldi
+                    tiles(p, &heights[panel >= p.wide], j1 - j0, vecs, kb, a_block, lda, b_block, ldb,
+                          start, ldfrom, to, ldc)
+                    if epilogue != NULL and p0 + kb >= p.k:
+                        finish(epilogue, i1 - i0, j1 - j0, size, i0, j0, to, ldc)
+                i0 = i1
+            first += p.group
+        p0 += kb
+        if p0 >= p.k:
+            break
 
 
 cdef void gemm_swapped(const Product *p, const char *a, const char *b, const char *init,
@@ -471,7 +481,7 @@ cdef char *take_scratch(int *team) except NULL:
         team[0] = spare_team
         spare = NULL
         return scratch
-    scratch = <char *> aligned_alloc(4096, team[0] * scratch_bytes())
+    scratch = <char *> mdl_huge_pages(team[0])
     if scratch == NULL:
         raise MemoryError("matmul: no memory for scratch")
     return scratch

@@ -5,10 +5,9 @@ runs many times, and the clock is read again, all without the GIL.
 """
 
 from cython.parallel cimport parallel, threadid
-from libc.stdlib cimport free, malloc
 
 from minidl.kernels._leaf cimport leaves, mdl_leaves
-from minidl.kernels.matmul cimport View, scratch_bytes, share, view_of
+from minidl.kernels.matmul cimport View, give_scratch, scratch_bytes, share, take_scratch, view_of
 
 cdef extern from "team.h" nogil:
     int mdl_team_size()
@@ -67,9 +66,8 @@ def matmul_seconds(a, b, out, repeats=1, n_threads=None):
         team = threads.team(2.0 * av.rows * bv.cols * av.cols)
     else:
         team = threads.explicit_team(n_threads)
-    cdef char *scratch = <char *> malloc(team * scratch_bytes())
-    if scratch == NULL:
-        raise MemoryError("matmul_seconds: no memory for scratch")
+    cdef int room = team
+    cdef char *scratch = take_scratch(&room)
     with nogil:
         started = mdl_seconds()
         for _ in range(n):
@@ -80,5 +78,5 @@ def matmul_seconds(a, b, out, repeats=1, n_threads=None):
                     share(leaf, &av, &bv, &cv, NULL, NULL, scratch + threadid() * scratch_bytes(),
                           threadid(), mdl_team_size())
         stopped = mdl_seconds()
-    free(scratch)
+    give_scratch(scratch, room)
     return (stopped - started) / n
