@@ -75,6 +75,10 @@ typedef void mdl_row_reduce_fn(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdi
 /* out[i] = lowest index of the largest element of row i (NaN counts as larger than any number). */
 typedef void mdl_row_argmax_fn(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx, int64_t *out);
 
+/* out[i * ldo] = max |x| over row i, +inf if there is a NaN. */
+typedef void mdl_row_largest_fn(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx, double *out,
+                                ptrdiff_t ldo);
+
 /* 1 if all of x is finite, else 0. */
 typedef int mdl_all_finite_fn(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx);
 
@@ -161,6 +165,7 @@ typedef struct {
     mdl_col_max_fn *col_max;
     mdl_row_reduce_fn *row_sum, *row_max;
     mdl_row_argmax_fn *row_argmax;
+    mdl_row_largest_fn *row_largest;
     mdl_all_finite_fn *all_finite;
     mdl_loss_fn *loss[MDL_N_LOSS];
     mdl_sgd_fn *sgd;

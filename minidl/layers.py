@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 
 from minidl import activations
 from minidl.engine.builder import Buffer, Builder, Value
+from minidl.engine.ops import ROWS, TILES
 from minidl.errors import OptionError, ShapeError, out_of_range
+
+# Weights from which a team that computes dz W^T cuts its columns, not its rows: each thread then transposes
+# only its own part of W, which is worth a barrier.
+WIDE = 32768
 
 # Writes the ops that turn the gradient of a layer's pre-activation into the gradients of its parameters
 # and of the pre-activation of the layer below.
@@ -165,7 +170,7 @@ class Dense(Layer):
             builder.emit(
                 "DENSE_DX",
                 path,
-                {**sizes, "activation": x.activation},
+                {**sizes, "activation": x.activation, "cut": TILES if fan_in * fan_out >= WIDE else ROWS},
                 dz=dz,
                 weight=weight,
                 saved=x.saved,

@@ -113,6 +113,8 @@ def lower(layers: Sequence[Layer], n_inputs: int, layout: Layout, task: Task, ba
             for backward in reversed(backwards):
                 if gradient is not None:
                     gradient = backward(gradient)
+            if task.purpose == "train" and _update_pays_at_once(layout, batch):
+                builder.guard()
             builder.flush()
     if task.purpose == "train":
         builder.emit(
@@ -123,6 +125,27 @@ def lower(layers: Sequence[Layer], n_inputs: int, layout: Layout, task: Task, ba
             params=builder.flat("param"),
         )
     return builder.program
+
+
+# Bytes of a flat vector for which blocks of gradients are worth updating one by one: less, and all vectors
+# are in the L2 cache anyway; more, and the rows of a block are so long that the activations are driven out.
+LARGE_VECTOR = 256 * 1024
+HUGE_VECTOR = 4 * 1024 * 1024
+# Rows times (fan_in + fan_out) that may be searched for their largest number, for each weight.
+SEARCH_SHARE = 0.5
+
+
+def _update_pays_at_once(layout: Layout, batch: int) -> bool:
+    """True if the update of each block of weights should follow its gradient, while both are in cache.
+
+    It spares reading the gradients again; but first the activations must be searched for their largest
+    number, to be sure that no gradient overflows. That is little work beside many weights and few rows.
+    """
+    weights = [shape for shape in layout.shapes.values() if len(shape) == 2]
+    searched = sum(batch * (fan_in + fan_out) for fan_in, fan_out in weights)
+    count = sum(fan_in * fan_out for fan_in, fan_out in weights)
+    size = count * layout.dtype.itemsize
+    return LARGE_VECTOR <= size <= HUGE_VECTOR and searched <= SEARCH_SHARE * count
 
 
 def _loss(builder: Builder, task: Task, value: Value, n_outputs: int, lend):

@@ -73,7 +73,7 @@ def test_a_team_meets_twice_in_a_training_step(purpose, count):
         program = lower(layers, 3, net.params.layout, task, 8)
         cuts = [op.kind.cut for op in program.ops]
         assert [cut for cut, _ in itertools.groupby(cuts)] == [ROWS, TILES, FLAT][: count + 1]
-        barriers = [i for i in range(len(cuts)) if program.barrier_before(i)]
+        barriers = [i for i, meet in enumerate(program.barriers()) if meet]
         assert barriers == [cuts.index(cut) for cut in (TILES, FLAT)[:count]]
 
 

@@ -51,6 +51,7 @@ const mdl_leaves TABLE_NAME = {
     .row_sum = row_sum,
     .row_max = row_max,
     .row_argmax = row_argmax,
+    .row_largest = row_largest,
     .all_finite = all_finite,
     .loss = {MDL_LOSSES(ENTRY_LOSS)},
     .sgd = sgd,

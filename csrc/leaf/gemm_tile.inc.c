@@ -40,6 +40,9 @@
 #define TILE_STRETCH 3
 #endif
 
+/* c is fetched while k runs, if that takes long enough: from another cache it would come too late. */
+#define PREFETCH_DEPTH 96
+
 /* With mask registers a partial vector costs what a full one costs, and one tile serves both. */
 #define MASKS_ARE_FREE (MDL_LEVEL == MDL_X86_V4)
 
@@ -64,6 +67,14 @@ INLINE void tile(const int transposed, const int rows, const int vecs, const int
 #pragma GCC unroll 8
         for (int j = 0; j < vecs; j++)
             acc[i][j] = v_zero();
+    }
+
+    if (k >= PREFETCH_DEPTH) {
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; i++) {
+            __builtin_prefetch(c + i * ldc, 1);
+            __builtin_prefetch(c + i * ldc + n - 1, 1);
+        }
     }
 
 #pragma GCC unroll 2

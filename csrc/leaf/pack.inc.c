@@ -42,10 +42,11 @@ INLINE void load_corner(const real *from, ptrdiff_t ldf, ptrdiff_t rows, ptrdiff
     v_load_transposed(corner, VL, r);
 }
 
-/* to[p, 0..VL) = from[0..VL, p] for whole blocks: a loop of its own, because beside the corners the compiler
-   runs out of registers for addresses. */
-static __attribute__((noinline)) void transpose_strip(ptrdiff_t blocks, const real *from, ptrdiff_t ldf,
-                                                      real *to, ptrdiff_t ldt)
+/* Whole blocks in a row, each so many elements after the last one: a loop of its own, because beside the
+   corners the compiler runs out of registers for addresses. */
+static __attribute__((noinline)) void transpose_blocks(ptrdiff_t blocks, const real *from,
+                                                       ptrdiff_t from_step, ptrdiff_t ldf, real *to,
+                                                       ptrdiff_t to_step, ptrdiff_t ldt)
 {
     for (; blocks > 0; blocks--) {
         vec r[VL];
@@ -57,40 +58,51 @@ static __attribute__((noinline)) void transpose_strip(ptrdiff_t blocks, const re
             row += ldt;
             __asm__("" : "+r"(row)); /* one pointer that moves, not VL of them */
         }
-        from += VL;
-        to += VL * ldt;
+        from += from_step;
+        to += to_step;
     }
 }
 
-/* panel[p, j] = b[j, p] for n rows of b; columns n..end-1 of the panel may be overwritten with +0. */
-INLINE void transpose_rows(ptrdiff_t k, ptrdiff_t n, const real *b, ptrdiff_t col_stride, real *panel,
+/* One block with k <= VL rows and n <= VL columns of the result; its row has room for `room` elements. */
+INLINE void transpose_corner(ptrdiff_t k, ptrdiff_t n, const real *from, ptrdiff_t ldf, real *to,
+                             ptrdiff_t ldt, ptrdiff_t room)
+{
+    const vtail columns = v_tail(n);
+    vec r[VL];
+    load_corner(from, ldf, n, k, r);
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) {
+        if (i >= k)
+            break;
+        if (room >= VL)
+            v_store(to + i * ldt, r[i]);
+        else
+            v_store_tail(to + i * ldt, r[i], columns);
+    }
+}
+
+/* panel[p, j] = b[j, p] for n rows of b; columns n..end-1 of the panel may be overwritten with +0.
+
+   A narrow panel is filled downwards, a wide one row by row: what is written has to be fetched first, which
+   goes fast where lines follow one another. */
+INLINE void transpose_rows(ptrdiff_t k, ptrdiff_t n, const real *b, ptrdiff_t ldb, real *panel,
                            ptrdiff_t ldp, ptrdiff_t end)
 {
-    for (ptrdiff_t j = 0; j < n; j += VL) {
-        const ptrdiff_t width = n - j < VL ? n - j : VL;
-        const vtail columns = v_tail(width);
-        const real *from = b + j * col_stride;
-        real *to = panel + j;
-        ptrdiff_t p = 0;
-        if (width == VL) {
-            transpose_strip(k / VL, from, col_stride, to, ldp);
-            p = k - k % VL;
-        }
-        for (; p < k; p += VL) {
-            const ptrdiff_t height = k - p < VL ? k - p : VL;
-            vec r[VL];
-            load_corner(from + p, col_stride, width, height, r);
-#pragma GCC unroll 16
-            for (int i = 0; i < VL; i++) {
-                if (i >= height)
-                    break;
-                if (j + VL <= end)
-                    v_store(to + (p + i) * ldp, r[i]);
-                else
-                    v_store_tail(to + (p + i) * ldp, r[i], columns);
-            }
-        }
+    const ptrdiff_t k_whole = k - k % VL, n_whole = n - n % VL;
+    if (n > 4 * VL) {
+        for (ptrdiff_t p = 0; p < k_whole; p += VL)
+            transpose_blocks(n_whole / VL, b + p, VL * ldb, ldb, panel + p * ldp, VL, ldp);
+    } else {
+        for (ptrdiff_t j = 0; j < n_whole; j += VL)
+            transpose_blocks(k_whole / VL, b + j * ldb, VL, ldb, panel + j, VL * ldp, ldp);
     }
+    if (k_whole < k)
+        for (ptrdiff_t j = 0; j < n_whole; j += VL)
+            transpose_corner(k - k_whole, VL, b + j * ldb + k_whole, ldb, panel + k_whole * ldp + j, ldp, VL);
+    if (n_whole < n)
+        for (ptrdiff_t p = 0; p < k; p += VL)
+            transpose_corner(k - p < VL ? k - p : VL, n - n_whole, b + n_whole * ldb + p, ldb,
+                             panel + p * ldp + n_whole, ldp, end - n_whole);
 }
 
 /* Rows of so many vectors, a number that the compiler knows. */

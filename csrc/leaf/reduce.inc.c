@@ -278,6 +278,31 @@ static void col_max(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx, v
 
 /* --- finite ------------------------------------------------------------------------------------ */
 
+static void row_largest(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx, double *out,
+                        ptrdiff_t ldo)
+{
+    const lane_set last = last_lanes(n);
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const real *row = (const real *)x + r * ldx;
+        group largest = g_set(v_zero());
+        for (ptrdiff_t j = 0; j < n; j += GROUP_LANES) {
+            group g = g_load(row + j, n - j, &last);
+            EACH_VECTOR(i) g.v[i] = v_abs(g.v[i]);
+            largest = g_max_nan(largest, g);
+        }
+        real lanes[GROUP_LANES];
+        EACH_VECTOR(i) v_store(lanes + i * VL, largest.v[i]);
+        double result = 0.0;
+        for (int l = 0; l < GROUP_LANES; l++) {
+            if (lanes[l] != lanes[l])
+                result = __builtin_inf();
+            else if ((double)lanes[l] > result)
+                result = (double)lanes[l];
+        }
+        out[r * ldo] = result;
+    }
+}
+
 /* x * 0 is NaN exactly where x is infinite or NaN, and a NaN stays in its chain. */
 static int all_finite(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx)
 {

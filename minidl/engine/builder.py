@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minidl.engine.ops import OPS, OpKind
+from minidl.engine.ops import OPS, ROWS, OpKind
 from minidl.engine.params import ALIGNMENT, Layout, leading_dimension
 
 # Where a buffer lives.
@@ -68,6 +68,11 @@ class Op:
         """Floating-point operations for a batch of so many rows."""
         return self.kind.flops(rows, self.attributes)
 
+    @property
+    def cut(self) -> str:
+        """How threads share this op: as its kind says, unless its layer chose otherwise."""
+        return self.attributes.get("cut", self.kind.cut)
+
     def bytes(self, rows: int) -> int:
         """Bytes of all operands, each counted once."""
         return sum(
@@ -75,11 +80,18 @@ class Op:
             for b in self.operands.values()
         )
 
+    def read(self) -> list[str]:
+        """Names of the operands that this op has and reads."""
+        return [key for key in (name.rstrip("?") for name in self.kind.reads) if key in self.operands]
+
+    def written(self) -> list[str]:
+        """Names of the operands that this op has and writes."""
+        return [key for key in (name.rstrip("?") for name in self.kind.writes) if key in self.operands]
+
     def text(self) -> str:
         """Return the op as an assignment: outputs <- inputs."""
-        names = {key: self.operands[key].name for key in self.kind.operands if key in self.operands}
-        outputs = [names[key.rstrip("?")] for key in self.kind.writes if key.rstrip("?") in names]
-        inputs = [names[key.rstrip("?")] for key in self.kind.reads if key.rstrip("?") in names]
+        outputs = [self.operands[key].name for key in self.written()]
+        inputs = [self.operands[key].name for key in self.read()]
         options = [str(self.attributes[key]) for key in ("activation", "loss") if self.attributes.get(key)]
         options = [f"[{option}]" for option in options if option != "identity"]
         return f"{', '.join(outputs)} <- {', '.join(inputs)} {' '.join(options)}".rstrip()
@@ -142,9 +154,20 @@ class Program:
         """Bytes that the ops of one step read and write, each operand counted once per op."""
         return sum(op.bytes(self.batch) for op in self.ops)
 
-    def barrier_before(self, position: int) -> bool:
-        """True if a team must meet before this op: it reads what other threads wrote."""
-        return position > 0 and self.ops[position].kind.cut != self.ops[position - 1].kind.cut
+    def barriers(self) -> list[bool]:
+        """Return for each op whether a team must meet before it: it reads what other threads wrote."""
+        meet: list[bool] = []
+        written: set[str] = set()  # since the last meeting
+        cut = None
+        for op in self.ops:
+            # of an op cut by rows, a thread reads only the rows that it wrote itself
+            reads_others = op.cut != ROWS and any(op.operands[name].name in written for name in op.read())
+            meet.append(cut is not None and (op.cut != cut or reads_others))
+            if meet[-1]:
+                written.clear()
+            written.update(op.operands[name].name for name in op.written())
+            cut = op.cut
+        return meet
 
     def bound(self) -> list[str]:
         """Names of the buffers that the caller lends."""
@@ -209,6 +232,13 @@ class Builder:
         """Append an op after all others of the backward pass: see :meth:`flush`."""
         self._late.append((arguments, operands))
 
+    def guard(self) -> None:
+        """Append a GUARD for each weight gradient to come, so that its update may follow at once."""
+        for (kind, layer, *_), operands in self._late:
+            if kind == "DENSE_DW":
+                bound = self.work(f"bound{layer}", 2, "float64")
+                self.emit("GUARD", layer, x=operands["x"], dz=operands["dz"], bound=bound)
+
     def flush(self) -> None:
         """Append the late ops: the weight gradients, behind one barrier for all of them."""
         for arguments, operands in self._late:
@@ -249,11 +279,11 @@ def listing(program: Program) -> str:
         "",
         f"{'':>3}  {'op':<16}{'layer':<10}{'cut':<7}{'kFLOP':>10}{'kB':>10}   what",
     ]
-    for position, op in enumerate(program.ops):
-        if program.barrier_before(position):
+    for position, (op, meet) in enumerate(zip(program.ops, program.barriers(), strict=True)):
+        if meet:
             lines.append(f"{'':>3}  -- barrier --")
         lines.append(
-            f"{position:>3}  {op.kind.name:<16}{op.layer:<10}{op.kind.cut:<7}"
+            f"{position:>3}  {op.kind.name:<16}{op.layer:<10}{op.cut:<7}"
             f"{op.flops(rows) / 1e3:>10.5g}{op.bytes(rows) / 1e3:>10.4g}   {op.text()}"
         )
     lines += ["", f"{'buffer':<18}{'arena':<8}{'shape':<16}{'stride':>8}{'offset':>10}  dtype"]

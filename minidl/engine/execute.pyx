@@ -8,7 +8,9 @@ from libc.string cimport memcpy
 
 from minidl.engine.plan cimport CACHE_LINE, BoundOp, CachedProduct, Plan, Step
 from minidl.kernels._leaf cimport mdl_sgd
-from minidl.kernels.matmul cimport Epilogue, gemm, plan_product, scratch_bytes
+from minidl.kernels.matmul cimport Epilogue, Product, gemm, plan_product, scratch_bytes
+
+cdef ptrdiff_t UPDATE_BYTES = 128 * 1024  # of gradients that wait in cache for their update
 
 
 cdef inline void cut(ptrdiff_t n, ptrdiff_t unit, ptrdiff_t thread, ptrdiff_t n_threads,
@@ -120,66 +122,143 @@ cdef void run_dense_dx(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                        ptrdiff_t n_threads) noexcept nogil:
     # dz, weight, saved, dx
     cdef CachedProduct *share = op.products + thread
+    cdef ptrdiff_t size = op.leaf.item_size
     cdef Epilogue epilogue
     if is_new(share, step.rows, n_threads):
-        cut(step.rows, 1, thread, n_threads, &share.i0, &share.i1)
+        share.i0, share.i1, share.j0, share.j1 = 0, step.rows, 0, op.k
+        if op.tiles:
+            cut(op.k, 64 // size, thread, n_threads, &share.j0, &share.j1)
+        else:
+            cut(step.rows, 1, thread, n_threads, &share.i0, &share.i1)
         # the transpose of the weights: element (p, j) of b stands at j * ld + p
-        plan_product(&share.product, op.leaf, share.i1 - share.i0, op.k, op.n, ld(op, 0), 1, 1, ld(op, 1),
-                     True)
-    if share.i0 == share.i1:
+        plan_product(&share.product, op.leaf, share.i1 - share.i0, share.j1 - share.j0, op.n, ld(op, 0), 1,
+                     1, ld(op, 1), True)
+    if share.i0 == share.i1 or share.j0 == share.j1:
         return
     epilogue.forward = NULL
     epilogue.backward = op.backward
-    epilogue.saved = row(op, 2, step, share.i0) if op.p[2] != NULL else NULL
+    epilogue.saved = NULL
+    if op.p[2] != NULL:
+        epilogue.saved = row(op, 2, step, share.i0) + share.j0 * size
     epilogue.lds = ld(op, 2)
     epilogue.param = op.param
-    gemm(&share.product, row(op, 0, step, share.i0), op.p[1], NULL, 0, row(op, 3, step, share.i0),
-         ld(op, 3), &epilogue, plan.scratch + thread * scratch_bytes())
+    gemm(&share.product, row(op, 0, step, share.i0), op.p[1] + share.j0 * op.stride[1], NULL, 0,
+         row(op, 3, step, share.i0) + share.j0 * size, ld(op, 3), &epilogue,
+         plan.scratch + thread * scratch_bytes())
+
+
+cdef void run_guard(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
+                    ptrdiff_t n_threads) noexcept nogil:
+    # x, dz, bound
+    cdef ptrdiff_t r0, r1, ldo = op.stride[2] // <ptrdiff_t> sizeof(double)
+    cdef double *bound
+    cut(step.rows, 1, thread, n_threads, &r0, &r1)
+    if r0 < r1:
+        bound = <double *> row(op, 2, step, r0)
+        op.leaf.row_largest(r1 - r0, op.k, row(op, 0, step, r0), ld(op, 0), bound, ldo)
+        op.leaf.row_largest(r1 - r0, op.n, row(op, 1, step, r0), ld(op, 1), bound + 1, ldo)
+
+
+cdef bint gradients_fit(Plan *plan, Step *step) noexcept nogil:
+    """True if the guards have shown that no weight gradient of this step can overflow.
+
+    Each is a sum of as many products as the batch has rows.
+    """
+    cdef double limit = 1e307 if plan.leaf.item_size == 8 else 1e38
+    cdef double x, dz
+    cdef const double *bound
+    cdef BoundOp *op
+    cdef ptrdiff_t g, r
+    for g in range(plan.n_guards):
+        op = &plan.ops[plan.first_guard + g]
+        x = dz = 0.0
+        for r in range(step.rows):
+            bound = <const double *> (op.p[2] + r * op.stride[2])
+            x = max(x, bound[0])
+            dz = max(dz, bound[1])
+        if not (max(x, 1.0) * dz * step.rows < limit):
+            return False
+    return True
 
 
 cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                        ptrdiff_t n_threads) noexcept nogil:
     # x, dz, dweight, dbias
     cdef CachedProduct *share = op.products + thread
-    cdef ptrdiff_t c0, c1, size = op.leaf.item_size
+    cdef ptrdiff_t i, end, c0, c1, size = op.leaf.item_size
     cdef char *block
-    if is_new(share, step.rows, n_threads):
+    cdef Product last
+    cdef Product *product
+    if is_new(share, step.rows, n_threads) or share.fused != step.fused:
+        share.fused = step.fused
         share.i0, share.i1, share.j0, share.j1 = 0, op.k, 0, op.n
-        if op.k >= op.n:
+        if op.k >= op.n or op.k >= 32 * n_threads:
             cut(op.k, 1, thread, n_threads, &share.i0, &share.i1)
         else:
             cut(op.n, 64 // size, thread, n_threads, &share.j0, &share.j1)
-        plan_product(&share.product, op.leaf, share.i1 - share.i0, share.j1 - share.j0, step.rows,
-                     1, ld(op, 0), ld(op, 1), 1, True)
-    if share.i0 < share.i1 and share.j0 < share.j1:
-        block = op.p[2] + share.i0 * op.stride[2] + share.j0 * size
-        gemm(&share.product, row(op, 0, step, 0) + share.i0 * size,
-             row(op, 1, step, 0) + share.j0 * size, NULL, 0, block, ld(op, 2), NULL,
-             plan.scratch + thread * scratch_bytes())
-        if not op.leaf.all_finite(share.i1 - share.i0, share.j1 - share.j0, block, ld(op, 2)):
-            plan.flags[thread * (CACHE_LINE // sizeof(int))] |= 1
+        share.block = share.i1 - share.i0
+        if step.fused:
+            share.block = min(share.block, max(12, UPDATE_BYTES // op.stride[2]))
+        plan_gradient(&share.product, op, share.block, share.j1 - share.j0, step.rows)
+    i = share.i0
+    while i < share.i1 and share.j0 < share.j1:
+        end = min(i + share.block, share.i1)
+        product = &share.product
+        if end - i < share.block:
+            plan_gradient(&last, op, end - i, share.j1 - share.j0, step.rows)
+            product = &last
+        block = op.p[2] + i * op.stride[2] + share.j0 * size
+        gemm(product, row(op, 0, step, 0) + i * size, row(op, 1, step, 0) + share.j0 * size, NULL, 0,
+             block, ld(op, 2), NULL, plan.scratch + thread * scratch_bytes())
+        close_gradient(op, plan, step, thread, block, end - i, share.j1 - share.j0, ld(op, 2))
+        i = end
     if op.p[3] != NULL:
         cut(op.n, op.leaf.lanes, thread, n_threads, &c0, &c1)
         if c0 < c1:
             block = op.p[3] + c0 * size
             op.leaf.col_sum(step.rows, c1 - c0, row(op, 1, step, 0) + c0 * size, ld(op, 1),
                             NULL, block)
-            if not op.leaf.all_finite(1, c1 - c0, block, c1 - c0):
-                plan.flags[thread * (CACHE_LINE // sizeof(int))] |= 1
+            close_gradient(op, plan, step, thread, block, 1, c1 - c0, c1 - c0)
+
+
+cdef void plan_gradient(Product *product, BoundOp *op, ptrdiff_t rows, ptrdiff_t cols,
+                        ptrdiff_t batch) noexcept nogil:
+    plan_product(product, op.leaf, rows, cols, batch, 1, ld(op, 0), ld(op, 1), 1, True)
+
+
+cdef void close_gradient(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread, char *block,
+                         ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ldg) noexcept nogil:
+    """What follows a block of a gradient: the update of its parameters, or a look for what is not finite."""
+    cdef ptrdiff_t r, size = op.leaf.item_size
+    if not step.fused:
+        if not op.leaf.all_finite(rows, cols, block, ldg):
+            plan.flags[thread * (CACHE_LINE // sizeof(int))] |= 1
+        return
+    if cols == op.n and rows > 1:  # whole rows follow one another; the pads between them are zeros
+        cols += (rows - 1) * ldg
+        rows = 1
+    for r in range(rows):
+        update(op, plan, step, thread, block + r * ldg * size - plan.grad, cols)
+
+
+cdef void update(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread, ptrdiff_t offset,
+                 ptrdiff_t n) noexcept nogil:
+    """Update n parameters from so many bytes on in the flat vectors."""
+    cdef mdl_sgd h = plan.sgd
+    h.lr = step.lr
+    h.first_step = step.first_update
+    if op.leaf.sgd(n, plan.param + offset, plan.velocity + offset if plan.velocity != NULL else NULL,
+                   plan.grad + offset, &h):
+        plan.flags[thread * (CACHE_LINE // sizeof(int))] |= 2
 
 
 cdef void run_sgd(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                   ptrdiff_t n_threads) noexcept nogil:
-    # grads, velocity, params
-    cdef ptrdiff_t i0, i1, size = op.leaf.item_size
-    cdef mdl_sgd h = plan.sgd
-    h.lr = step.lr
-    h.first_step = step.first_update
+    # grads, velocity, params: the flat vectors themselves
+    cdef ptrdiff_t i0, i1
     cut(op.n, 64, thread, n_threads, &i0, &i1)
-    if i0 < i1 and op.leaf.sgd(i1 - i0, op.p[2] + i0 * size,
-                               op.p[1] + i0 * size if op.p[1] != NULL else NULL,
-                               op.p[0] + i0 * size, &h):
-        plan.flags[thread * (CACHE_LINE // sizeof(int))] |= 2
+    if i0 < i1:
+        update(op, plan, step, thread, i0 * op.leaf.item_size, i1 - i0)
 
 
 cdef void assign_run(BoundOp *op, str name) noexcept:
@@ -200,6 +279,8 @@ cdef void assign_run(BoundOp *op, str name) noexcept:
         op.run = run_softmax_grad
     elif name == "DENSE_DX":
         op.run = run_dense_dx
+    elif name == "GUARD":
+        op.run = run_guard
     elif name == "DENSE_DW":
         op.run = run_dense_dw
     elif name == "SGD":

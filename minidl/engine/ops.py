@@ -83,6 +83,14 @@ _TABLE = (
     ("ACTIVATION_GRAD", ("dy", "saved"), ("dz",), ROWS, _nothing, "dz = dy * act'"),
     ("SOFTMAX_GRAD", ("dy", "y"), ("dz",), ROWS, _nothing, "dz = y (dy - sum dy y)"),
     ("DENSE_DX", ("dz", "weight", "saved?"), ("dx",), ROWS, _product, "dx = (dz W^T) * act'"),
+    (
+        "GUARD",
+        ("x", "dz"),
+        ("bound",),
+        ROWS,
+        _nothing,
+        "bound[r] = max |x[r]|, max |dz[r]|; the update may follow each gradient at once if none can overflow",
+    ),
     ("DENSE_DW", ("x", "dz"), ("dweight", "dbias?"), TILES, _product, "dW = x^T dz, db = sum dz"),
     (
         "SGD",

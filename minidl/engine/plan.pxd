@@ -36,6 +36,8 @@ cdef struct Step
 # The plan of a thread's share of a product, kept while the batch and the team have that size.
 cdef struct CachedProduct:
     ptrdiff_t rows, n_threads
+    bint fused                          # the update follows each block of so many rows
+    ptrdiff_t block
     ptrdiff_t i0, i1, j0, j1            # block of the result
     Product product
 
@@ -45,6 +47,8 @@ cdef struct BoundOp:
     const mdl_leaves *leaf
     bint barrier                        # meet the team before this op
     bint updates                        # writes parameters: only after the step has proved finite
+    bint decides                        # first gradient after the guards: may the update follow at once?
+    bint tiles                          # cut over columns of the result, not over rows of the batch
     char *p[MAX_OPERANDS]               # operands in the order of OpKind.operands, NULL if absent
     ptrdiff_t stride[MAX_OPERANDS]      # bytes between rows
     bint bound[MAX_OPERANDS]            # lent by the caller: row r of the batch is first_row + r
@@ -64,11 +68,16 @@ cdef struct Step:
     double scale                        # 1 / sum of the weights of the batch
     double lr
     bint first_update                   # the velocity holds nothing yet
+    bint fused                          # no gradient can overflow: each is followed by its update
 
 # What stays for a run. Written by thread 0 only, read by others after a barrier.
 cdef struct Plan:
     BoundOp *ops
     ptrdiff_t n_ops
+    ptrdiff_t first_guard, n_guards
+    char *param                         # the flat vectors; velocity may be NULL
+    char *grad
+    char *velocity
     const mdl_leaves *leaf
     ptrdiff_t batch, n_rows, start, stop
     const int64_t *index

@@ -97,6 +97,7 @@ cdef class SmallPredictor:
         step.scale = 0.0
         step.lr = 0.0
         step.first_update = False
+        step.fused = False
         step.first_row = 0
         while step.first_row < rows:
             step.rows = min(rows - step.first_row, plan.batch)

@@ -18,7 +18,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from minidl.engine.execute cimport assign_run
+from minidl.engine.execute cimport assign_run, gradients_fit
 from minidl.engine.plan cimport (
     C_BAD_GRADIENT, C_BAD_LOSS, C_BAD_UPDATE, C_FINISHED, C_INTERRUPTED, C_TIME_SLICE, CACHE_LINE,
     CLOCK_FLOPS, BoundOp, CachedProduct, Plan, Step, mdl_flush_subnormals, mdl_restore_floats,
@@ -30,6 +30,7 @@ from minidl.kernels.matmul cimport scratch_bytes
 
 import numpy as np
 
+from minidl.engine.ops import TILES
 from minidl.engine.params import aligned_zeros
 from minidl.kernels import threads
 from minidl.kernels.tuner import TeamTuner
@@ -110,21 +111,28 @@ cdef void run_steps(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads) noexcept 
             plan.weights[s] = total
 
         recorded = False
+        step.fused = False
         for o in range(plan.n_ops):
             op = &plan.ops[o]
+            if op.updates and step.fused:
+                continue  # each gradient was followed by its update
             if plan.long_steps and thread == 0 and signal == 0 and mdl_seconds() > plan.poll_at:
                 signal = poll_signals(plan)
             if op.barrier:
                 signal = meet(plan, thread, n_threads, &meetings, signal)
-            if signal != 0 and (op.barrier or n_threads == 1) and status == C_FINISHED:
+            if signal != 0 and (op.barrier or n_threads == 1) and not step.fused:
                 status = C_INTERRUPTED  # nothing has been updated in this step
                 break
-            if op.updates:  # the losses are complete, and nothing has been updated
+            if (op.decides or op.updates) and not recorded:
+                # the losses are complete, and nothing has been updated
                 record_loss(plan, s, thread, step.rows, &total)
                 recorded = True
                 if plan.check_finite and not isfinite(total):
                     status = C_BAD_LOSS
                     break
+            if op.decides:
+                step.fused = gradients_fit(plan, &step)
+            if op.updates:
                 if plan.check_finite and any_flag(plan, n_threads, 1):
                     status = C_BAD_GRADIENT
                     break
@@ -240,10 +248,19 @@ cdef class BoundProgram:
         self.flops_per_row = program.flops() / program.batch
         plan.long_steps = program.flops() > CLOCK_FLOPS
         plan.row_loss = NULL
+        plan.first_guard = plan.n_guards = 0
+        plan.param = <char *> data_of(params, "fd", True)
+        plan.grad = plan.velocity = NULL
+        if grads is not None:
+            plan.grad = <char *> data_of(grads, "fd", True)
+        if velocity is not None:
+            plan.velocity = <char *> data_of(velocity, "fd", True)
         self.lent_by_name = {}
         self.tuner = TeamTuner()
         self._scratch = None
+        barriers = program.barriers()
         for position, op in enumerate(program.ops):
+            plan.ops[position].barrier = barriers[position]
             self._bind_op(&plan.ops[position], position, op)
 
     cdef _bind_op(self, BoundOp *bound, Py_ssize_t position, op):
@@ -252,8 +269,13 @@ cdef class BoundProgram:
         cdef ActivationCall call
         cdef Py_ssize_t i
         bound.leaf = plan.leaf
-        bound.barrier = self.program.barrier_before(position)
         bound.updates = op.kind.name == "SGD"
+        bound.decides = (op.kind.name == "DENSE_DW" and position > 0
+                         and self.program.ops[position - 1].kind.name == "GUARD")
+        bound.tiles = op.cut == TILES
+        if op.kind.name == "GUARD":
+            plan.first_guard = position - plan.n_guards  # they stand together
+            plan.n_guards += 1
         assign_run(bound, op.kind.name)
         for i, name in enumerate(op.kind.operands):
             buffer = op.operands.get(name)
@@ -279,6 +301,8 @@ cdef class BoundProgram:
                 bound.forward = plan.leaf.act_forward[call.code]
             if activation.name != "identity":
                 bound.backward = plan.leaf.act_backward[call.code]
+        if op.kind.name == "GUARD":
+            bound.k, bound.n = op.operands["x"].cols, op.operands["dz"].cols
         if op.kind.name == "GATHER":
             buffer = op.operands["y"]
             bound.bytes = buffer.cols * np.dtype(buffer.dtype).itemsize
@@ -462,6 +486,7 @@ cdef class BoundProgram:
         cdef Step step
         cdef Py_ssize_t o
         self._prepare_team(1)
+        step.fused = False
         step.first_row = step_number * plan.batch
         step.rows = min(plan.batch, n_rows - step.first_row)
         step.index = NULL
@@ -515,6 +540,7 @@ cdef class BoundProgram:
             raise RuntimeError("this program is already running in another thread")
         cdef int team = self.threads_for(min(n_rows, plan.batch), n_threads)
         cdef Step step
+        step.fused = False
         step.first_row = 0
         step.rows = min(plan.batch, n_rows)
         step.index = <const int64_t *> data_of(index, "lq", False) if index is not None else NULL

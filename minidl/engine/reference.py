@@ -153,6 +153,12 @@ def dense_dx(run: Reference, op: Op) -> None:
     run.write(op, "dx", dx)
 
 
+def guard(run: Reference, op: Op) -> None:
+    """Compute the largest magnitude of each row of x and of dz."""
+    largest = [np.abs(np.asarray(run.read(op, name), np.float64)).max(axis=1) for name in ("x", "dz")]
+    run.write(op, "bound", np.stack(largest, axis=1))
+
+
 def dense_dw(run: Reference, op: Op) -> None:
     """Compute dW = x^T dz and db = sum of the rows of dz."""
     dz = run.read(op, "dz")
@@ -180,6 +186,7 @@ FUNCTIONS = {
     "ACTIVATION_GRAD": activation_grad,
     "SOFTMAX_GRAD": softmax_grad,
     "DENSE_DX": dense_dx,
+    "GUARD": guard,
     "DENSE_DW": dense_dw,
     "SGD": sgd,
 }

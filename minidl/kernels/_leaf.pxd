@@ -36,6 +36,8 @@ cdef extern from "minidl.h" nogil:
     ctypedef void mdl_col_max_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *) noexcept
     ctypedef void mdl_row_reduce_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *) noexcept
     ctypedef void mdl_row_argmax_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, int64_t *) noexcept
+    ctypedef void mdl_row_largest_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, double *,
+                                     ptrdiff_t) noexcept
     ctypedef int mdl_all_finite_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t) noexcept
     ctypedef void mdl_loss_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, ptrdiff_t,
                               const void *, double, void *, ptrdiff_t, double *, double *,
@@ -73,6 +75,7 @@ cdef extern from "minidl.h" nogil:
         mdl_row_reduce_fn *row_sum
         mdl_row_reduce_fn *row_max
         mdl_row_argmax_fn *row_argmax
+        mdl_row_largest_fn *row_largest
         mdl_all_finite_fn *all_finite
         mdl_loss_fn *loss[1]
         mdl_sgd_fn *sgd

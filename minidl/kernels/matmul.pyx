@@ -46,7 +46,7 @@ from minidl.kernels._leaf import check_floats
 cnp.import_array()
 
 cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, a quarter of L2 or less
-cdef ptrdiff_t GROUP_BYTES = 1536 * 1024  # of the packed panels of b that several blocks of a share
+cdef ptrdiff_t GROUP_BYTES = 832 * 1024  # of the packed panels of b that several blocks of a share
 cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of b pays, if b lies badly
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
 cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
@@ -56,7 +56,12 @@ cdef char zeros[64 * MDL_MAX_VECS]  # an init row of zeros
 
 
 cdef ptrdiff_t scratch_bytes() noexcept nogil:
-    return MDL_HUGE_PAGE  # the panels, and a block whose rows lie 256 elements and a cache line apart
+    return MDL_HUGE_PAGE
+
+
+cdef inline char *panels_of(char *scratch) noexcept nogil:
+    """Where the panels of b begin: after a block of a, whose rows lie 256 elements and a cache line apart."""
+    return scratch + BLOCK_BYTES // 8 * 9
 
 
 cdef inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) noexcept nogil:
@@ -107,7 +112,7 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.panels = max(1, ceil_div(vectors, preferred))
     if preferred < leaf.stretch and p.panels > 1 and vectors % preferred == 1:
         p.panels -= 1  # one wider panel rather than a single vector
-    p.width = ceil_div(vectors, p.panels)
+    p.width = max(1, ceil_div(vectors, p.panels))
     p.wide = vectors - (p.width - 1) * p.panels
     # What tiles read again and again is copied where it lies badly, if enough of them share the copy. A tile
     # that reads a along its columns takes a few elements of each of 256 cache lines.
@@ -170,7 +175,7 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
         return
     cdef const mdl_leaves *leaf = p.leaf
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
-    cdef char *packed_a = scratch + GROUP_BYTES
+    cdef char *panels = panels_of(scratch)
     cdef ptrdiff_t i0, i1, j0, j1, p0 = 0, kb, first, panel, vecs, ldb, ldfrom
     cdef ptrdiff_t lda = MDL_K_BLOCK + 64 // size if p.pack_a else p.a_col if p.transposed else p.a_row
     cdef const char *a_block
@@ -192,8 +197,9 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
                     heights = last
                 a_block = a + (i0 * p.a_row + p0 * p.a_col) * size
                 if p.pack_a:
-                    leaf.pack(i1 - i0, kb, a_block, p.a_row, p.a_col, packed_a, lda)
-                    a_block = packed_a
+                    if first == 0 or p.block < p.m:  # else the copy is still there
+                        leaf.pack(i1 - i0, kb, a_block, p.a_row, p.a_col, scratch, lda)
+                    a_block = scratch
                 for panel in range(first, min(first + p.group, p.panels)):
                     vecs = p.width if panel < p.wide else p.width - 1
                     j0 = (panel * p.width - max(0, panel - p.wide)) * lanes
@@ -202,7 +208,7 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
                     ldb = p.b_row
                     if p.pack_b:
                         ldb = vecs * lanes
-                        to = scratch + (panel - first) * p.width * lanes * MDL_K_BLOCK * size
+                        to = panels + (panel - first) * p.width * lanes * MDL_K_BLOCK * size
                         if i0 == 0:
                             leaf.pack(kb, j1 - j0, b_block, p.b_row, p.b_col, to, ldb)
                         b_block = to
@@ -430,12 +436,14 @@ cdef object view_of(str name, object array, View *view, bint may_copy):
         raise ShapeError(f"{name}: expected 2 dimensions, got shape {array.shape}.")
     cdef ptrdiff_t size = 8 if view.type == cnp.NPY_DOUBLE else 4
     cdef cnp.npy_intp *strides = cnp.PyArray_STRIDES(array)
-    if not cnp.PyArray_ISALIGNED(array) or strides[0] % size or strides[1] % size:
+    if strides[0] % size or strides[1] % size:
         if not may_copy:
-            raise ShapeError(f"{name}: expected aligned elements and strides that are multiples of "
-                             f"{size} bytes, got strides {array.strides}: pass another array.")
+            raise ShapeError(f"{name}: expected strides that are multiples of {size} bytes, got "
+                             f"{array.strides}: pass another array.")
         array = np.array(array, order="C")
         strides = cnp.PyArray_STRIDES(array)
+    if not cnp.PyArray_ISALIGNED(array):
+        check_floats(name, array)
     view.data = <char *> cnp.PyArray_DATA(array)
     view.size = size
     view.rows = cnp.PyArray_DIM(array, 0)

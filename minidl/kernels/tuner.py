@@ -67,7 +67,6 @@ class TeamTuner:
             fewest = min(len(self.costs.get(team, ())) for team in untried)
             likely = max if flops >= threads.SERIAL_FLOPS else min
             team = likely(team for team in untried if len(self.costs.get(team, ())) == fewest)
-            threads.note_team(team)
             return team, TRIAL_SECONDS
         self.best = 1
         for team in teams[1:]:
