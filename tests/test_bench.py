@@ -98,7 +98,7 @@ def test_work_for_a_team_is_set_against_the_peak_of_the_team():
     kernels.set_num_threads(2)
     record = bench.bench([256, 512, 10], batch=256, seconds=0.0)
     row = record["phases"][0]
-    assert row["threads"] == minidl.kernels.threads.team(row["flops"])
+    assert row["threads"] in (1, 2)  # whichever was faster when it was tried
     check_row(row, record["machine"]["peak_gflops"])
 
 
@@ -189,7 +189,7 @@ MISTAKES = {
     "batch word": (("4-3", "--batch", "x"), "argument --batch: invalid int value: 'x'"),
     "activation": (("4-5-3", "--activation", "rellu"), "Did you mean 'relu'"),
     "dtype": (("4-3", "--dtype", "float16"), "dtype='float16': expected 'float32'"),
-    "threads": (("4-3", "--threads", "0"), "num_threads=0: expected an integer >= 1"),
+    "threads": (("4-3", "--threads", "0"), "num_threads=0: expected an integer from 1 to 1024"),
     "seconds": (("4-3", "--seconds", "nan"), "seconds=nan: expected a finite number >= 0"),
     "json": (("4-3", "--json", "no/where.json"), "--json no/where.json: the folder does not exist"),
     "json folder": (("4-3", "--json", "."), r"--json \.: is a folder"),

@@ -39,7 +39,9 @@ def data(dtype, rows=170):
 
 def trained(dtype, optimizer, n_threads, batch_size=48):
     net = network(dtype)
-    net.fit(*data(dtype), optimizer=optimizer, epochs=4, batch_size=batch_size, n_threads=n_threads, verbose=0)
+    net.fit(
+        *data(dtype), optimizer=optimizer, epochs=4, batch_size=batch_size, n_threads=n_threads, verbose=0
+    )
     return net
 
 

@@ -68,7 +68,7 @@ def test_bandwidth_is_a_rate(rate_of, n_bytes, n_threads):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: machine.fma_peak(n_threads=0), "n_threads=0: expected an integer >= 1"),
+        (lambda: machine.fma_peak(n_threads=0), "n_threads=0: expected an integer from 1 to 1024"),
         (lambda: machine.fma_peak(seconds=-1), "seconds=-1: expected a number >= 0"),
         (lambda: machine.fma_peak(seconds=math.nan), "seconds=nan: expected a number >= 0"),
         (lambda: machine.copy_bandwidth(0), "n_bytes=0: expected an integer >= 1"),

@@ -1,0 +1,208 @@
+"""The choice of a team by trial, on a clock and with costs of our own: no real time decides anything."""
+
+import math
+
+import numpy as np
+import pytest
+from helpers import needs_openmp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minidl import MLP, kernels
+from minidl.kernels import threads, tuner
+from minidl.kernels.tuner import HOLD_SECONDS, LEAST_FLOPS, TRIAL_SECONDS, TRIALS, WORTH, TeamTuner
+
+FLOPS = 1e9
+SLICE = 0.05  # the longest that the engine runs at a stretch
+
+
+class Machine:
+    """A clock that advances by what steps cost: `costs` maps a team to the seconds of one step."""
+
+    def __init__(self, costs, flops=FLOPS):
+        self.costs, self.flops, self.now = dict(costs), flops, 0.0
+        self.tuner = TeamTuner(clock=lambda: self.now)
+        self.teams = []  # of each run
+
+    def run(self, limit=8, steps=10**9):
+        """Run steps as the engine does, until the time slice is over; return how many."""
+        team, patience = self.tuner.choose(self.flops, limit)
+        done = min(steps, max(1, math.ceil(min(SLICE, patience) / self.costs[team])))
+        self.now += done * self.costs[team]
+        self.tuner.record(team, done * self.flops, done * self.costs[team])
+        self.teams.append(team)
+        return done
+
+    def settle(self, limit=8):
+        """Run until every team has been tried, and return the choice."""
+        for _ in range(TRIALS * len(teams_up_to(limit)) + 1):
+            self.run(limit)
+        return self.teams[-1]
+
+
+def teams_up_to(limit):
+    """1, 2, 4, ... and the limit itself, for work of any size."""
+    return sorted({2**i for i in range(limit.bit_length())} | {limit})
+
+
+@pytest.mark.parametrize("flops", [0.0, 1.0, 2 * LEAST_FLOPS - 1])
+def test_small_work_never_asks_for_a_team(flops):
+    machine = Machine({1: 1e-6}, flops)
+    for _ in range(50):
+        machine.run(limit=64)
+    assert set(machine.teams) == {1}
+    assert machine.tuner.choose(flops, 64) == (1, math.inf)
+
+
+def test_each_thread_has_enough_to_do():
+    """Work for five threads is tried on 1, 2, 4 and 5, whatever the limit."""
+    machine = Machine(dict.fromkeys(range(1, 65), 0.01), flops=5.5 * LEAST_FLOPS)
+    for _ in range(20):
+        machine.run(limit=64)
+    assert set(machine.teams) == {1, 2, 4, 5}
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4, 6, 8])
+@pytest.mark.parametrize("flops", [8 * LEAST_FLOPS, FLOPS])
+def test_every_team_is_tried_before_one_is_chosen(limit, flops):
+    """Round after round, from the likeliest to the least: with much work the largest first."""
+    expected = teams_up_to(limit)
+    machine = Machine({team: 0.01 / team for team in expected}, flops)
+    for _ in range(TRIALS * len(expected)):
+        assert machine.tuner.choose(flops, limit)[1] == TRIAL_SECONDS
+        assert machine.tuner.best is None
+        machine.run(limit)
+    assert machine.teams == sorted(expected, reverse=flops >= threads.SERIAL_FLOPS) * TRIALS
+    assert machine.tuner.choose(flops, limit) == (limit, HOLD_SECONDS)
+
+
+def test_work_that_is_little_for_a_team_is_tried_alone_first():
+    flops = 3 * LEAST_FLOPS
+    assert flops < threads.SERIAL_FLOPS
+    machine = Machine({1: 0.001, 2: 0.001, 3: 0.001}, flops)
+    for _ in range(3 * TRIALS):
+        machine.run(limit=8)
+    assert machine.teams == [1, 2, 3] * TRIALS
+
+
+@pytest.mark.parametrize("best", [1, 2, 4, 8])
+def test_the_cheapest_wins(best):
+    costs = {team: 0.01 for team in (1, 2, 4, 8)} | {best: 0.002}
+    assert Machine(costs).settle() == best
+
+
+@pytest.mark.parametrize(("factor", "chosen"), [(1.0, 1), (WORTH + 0.001, 1), (WORTH - 0.001, 2)])
+def test_a_larger_team_must_be_worth_it(factor, chosen):
+    assert Machine({1: 0.01, 2: 0.01 * factor}).settle(limit=2) == chosen
+
+
+def test_the_faster_of_two_trials_counts():
+    """One trial of the better team met another process."""
+    machine = Machine({1: 0.01, 2: 0.2})
+    machine.run(limit=2)
+    machine.costs[2] = 0.005
+    for _ in range(3):
+        machine.run(limit=2)
+    assert machine.teams == [2, 1, 2, 1]
+    assert machine.tuner.choose(FLOPS, 2)[0] == 2
+
+
+def test_the_choice_holds_and_is_then_put_to_the_test():
+    machine = Machine({1: 0.01, 2: 0.004})
+    assert machine.settle(limit=2) == 2
+    decided = machine.tuner.decided_at
+    machine.costs[1] = 0.001  # the machine has changed, and nobody can know yet
+    while machine.now - decided < HOLD_SECONDS:
+        machine.run(limit=2)
+        assert machine.teams[-1] == 2
+    assert machine.settle(limit=2) == 1
+    machine.costs[1] = 0.01
+    for _ in range(40):  # slower than it was: at once
+        machine.run(limit=2)
+    assert machine.teams[-1] == 2
+
+
+def test_a_team_that_became_slower_is_tried_again_at_once():
+    machine = Machine({1: 0.01, 2: 0.004})
+    assert machine.settle(limit=2) == 2
+    machine.costs[2] = tuner.SLOWER * 0.004 - 0.0005  # not so much slower
+    machine.run(limit=2)
+    assert machine.tuner.choose(FLOPS, 2) == (2, HOLD_SECONDS)
+    machine.costs[2] = 0.04
+    before = machine.now
+    machine.run(limit=2)
+    assert machine.now - before < HOLD_SECONDS / 2  # it was not the time
+    assert machine.tuner.choose(FLOPS, 2) == (2, TRIAL_SECONDS)
+    assert machine.settle(limit=2) == 1
+
+
+def test_a_lower_limit_is_obeyed_at_once():
+    machine = Machine({1: 0.01, 2: 0.006, 3: 0.005, 4: 0.003, 8: 0.001})
+    assert machine.settle(limit=8) == 8
+    machine.teams.clear()
+    assert machine.settle(limit=3) == 3
+    assert max(machine.teams) == 3
+    assert machine.tuner.choose(FLOPS, 1) == (1, math.inf)
+    assert machine.settle(limit=8) == 8 or machine.now - machine.tuner.decided_at < HOLD_SECONDS
+
+
+def test_the_limit_of_the_process_is_asked_each_time(monkeypatch):
+    machine = Machine({1: 0.01, 2: 0.006, 4: 0.003})
+    for limit in (4, 1, 2, 1, 4):
+        monkeypatch.setattr(threads, "limit", lambda limit=limit: (limit, "test"))
+        machine.teams.clear()
+        machine.tuner.decided_at = -math.inf
+        for _ in range(20):
+            machine.run(limit=None)
+        assert max(machine.teams) == machine.teams[-1] == limit
+
+
+def test_a_run_that_did_nothing_teaches_nothing():
+    measured = TeamTuner(clock=lambda: 0.0)
+    measured.record(2, 0.0, 1.0)
+    assert measured.costs == {}
+
+
+costs_of_teams = st.lists(st.floats(1e-5, 0.2), min_size=4, max_size=4)
+
+
+@settings(deadline=None)
+@given(costs=costs_of_teams)
+def test_the_choice_is_nearly_the_cheapest_and_never_worse_than_one_thread(costs):
+    costs = dict(zip((1, 2, 4, 8), costs, strict=True))
+    chosen = Machine(costs).settle()
+    assert costs[chosen] <= costs[1]
+    assert WORTH * costs[chosen] <= min(costs.values()) * (1 + 1e-9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(costs=costs_of_teams, steps=st.integers(1, 3000))
+def test_the_time_of_a_run_is_that_of_the_best_team_and_of_the_trials(costs, steps):
+    """A round of trials ends with each step that began in its time; there is one per HOLD_SECONDS."""
+    costs = dict(zip((1, 2, 4, 8), costs, strict=True))
+    machine = Machine(costs)
+    left = steps
+    while left:
+        left -= machine.run(steps=left)
+    per_round = TRIALS * sum(TRIAL_SECONDS + cost for cost in costs.values())
+    rounds = 1 + machine.now // HOLD_SECONDS
+    best = min(costs.values())
+    assert machine.now <= steps * min(costs[1], best / WORTH) * (1 + 1e-9) + rounds * per_round
+
+
+@needs_openmp
+def test_training_with_teams_on_trial_gives_the_same_bits():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(1024, 64)).astype("float32"), rng.integers(0, 10, 1024)
+    kernels.set_num_threads(2)
+    nets = []
+    for n_threads in (None, 1):
+        net = MLP([64, 256, 256, 10], seed=0)
+        net.fit(X, y, batch_size=256, epochs=6, verbose=0, n_threads=n_threads)
+        nets.append(net)
+    tuned, alone = nets
+    assert tuned.program.flops() >= 2 * LEAST_FLOPS  # big enough to be tuned
+    assert tuned.program.n_threads in (1, 2)
+    assert alone.program.n_threads == 1
+    assert tuned.params.flat.tobytes() == alone.params.flat.tobytes()
+    assert tuned.grads.flat.tobytes() == alone.grads.flat.tobytes()
