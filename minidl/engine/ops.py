@@ -89,7 +89,7 @@ _TABLE = (
         ("bound",),
         ROWS,
         _nothing,
-        "bound[r] = max |x[r]|, max |dz[r]|; the update may follow each gradient at once if none can overflow",
+        "bound[r] = max |x[r]|, max |dz[r]|: where no gradient can overflow, the update may follow each",
     ),
     ("DENSE_DW", ("x", "dz"), ("dweight", "dbias?"), TILES, _product, "dW = x^T dz, db = sum dz"),
     (

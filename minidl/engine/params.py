@@ -20,7 +20,7 @@ HUGE_PAGE = 2 * 1024 * 1024
 WIDE_LINES = 8  # cache lines of a row from which one more, at most an eighth, is no waste
 
 
-def aligned_zeros(n: int, dtype) -> np.ndarray:
+def aligned_zeros(n: int, dtype, huge: bool = True) -> np.ndarray:
     """Return n zeros whose first byte lies on a 64-byte boundary, in huge pages if they fill some.
 
     A kernel walks down columns of matrices whose rows are kilobytes apart: in pages of 4 KB nearly every row
@@ -28,7 +28,7 @@ def aligned_zeros(n: int, dtype) -> np.ndarray:
     """
     dtype = np.dtype(dtype)
     size = n * dtype.itemsize
-    huge = size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE")
+    huge = huge and size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE")
     alignment = HUGE_PAGE if huge else ALIGNMENT
     if huge:
         memory = mmap.mmap(-1, size + alignment, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

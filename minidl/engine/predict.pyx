@@ -1,8 +1,8 @@
-"""Prediction for a few rows, in a microsecond: no lookup, no conversion, no thread, no other object than the result.
+"""Prediction for a few rows, in a microsecond: no lookup, no conversion, no thread.
 
-Python calls this with whatever it was given; it returns None for anything but an ordinary array of the right
-dtype and width, and for work that deserves a team or the release of the GIL. The general path then takes over.
-The ops, and so the bits, are the same.
+Python calls this with whatever it was given; it returns None for anything but an ordinary array of the
+right dtype and width, and for work that deserves a team or the release of the GIL. The general path then
+takes over. The ops, and so the bits, are the same.
 """
 
 cimport numpy as cnp

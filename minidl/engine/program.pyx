@@ -576,7 +576,8 @@ cdef class BoundProgram:
             self.room = team
             for o in range(plan.n_ops):
                 plan.ops[o].products = self.products + o * team
-            self._scratch = aligned_zeros(team * scratch_bytes() // 4, "float32")
+            # small work touches little of it, and should not pay for a whole huge page
+            self._scratch = aligned_zeros(team * scratch_bytes() // 4, "float32", huge=plan.long_steps)
             self._flags = np.zeros(team * (CACHE_LINE // sizeof(int)), np.int32)
         view = matrix(self._scratch)
         plan.scratch = view.data

@@ -20,9 +20,9 @@ cdef extern from "team.h" nogil:
     void mdl_wait(mdl_barrier *barrier, int n_threads)
     double mdl_seconds()
 
+from minidl import options
 from minidl.data import float_dtype
 from minidl.errors import out_of_range
-from minidl.options import count
 from minidl.kernels import threads
 
 cdef double TRY_SECONDS = 0.002  # shorter than a time slice of the operating system
@@ -235,7 +235,7 @@ def fma_chains(steps, a, b, dtype="float32"):
 cdef double _array_rate(Kind kind, n_bytes, n_threads, seconds) except -1.0:
     """Bytes of one array times passes over it, per second."""
     cdef Try job = new_try(kind, "float64", seconds)
-    job.n = (count("n_bytes", n_bytes, 1) + 7) // 8
+    job.n = (options.count("n_bytes", n_bytes, 1) + 7) // 8
     cdef int team = threads.explicit_team(n_threads)
     # ones, not empty: memory that was never touched is not there yet
     cdef Matrix x = matrix(np.ones(job.n)), out = matrix(np.ones(job.n), True)

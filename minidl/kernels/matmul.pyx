@@ -24,13 +24,13 @@ from libc.stdlib cimport free
 cimport numpy as cnp
 
 from minidl.kernels._leaf cimport (
-    MDL_ACT_identity, MDL_K_BLOCK, MDL_MAX_ROWS, MDL_MAX_VECS, MDL_N_WIDTHS, leaves, mdl_leaves,
+    MDL_ACT_identity, MDL_K_BLOCK, MDL_MAX_VECS, MDL_N_WIDTHS, leaves, mdl_leaves,
     mdl_tile_fn,
 )
 from minidl.kernels.activation cimport ActivationCall, activation_call
 from minidl.kernels.packing cimport packs
 
-cdef extern from "memory.h" nogil:
+cdef extern from "scratch.h" nogil:
     const size_t MDL_HUGE_PAGE
     void *mdl_huge_pages(size_t pages)
 

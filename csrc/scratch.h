@@ -1,6 +1,6 @@
 /* Scratch memory for the Cython modules. The leaves are handed theirs. */
-#ifndef MINIDL_MEMORY_H
-#define MINIDL_MEMORY_H
+#ifndef MINIDL_SCRATCH_H
+#define MINIDL_SCRATCH_H
 
 #include <stdlib.h>
 #if defined(__linux__)
