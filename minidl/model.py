@@ -379,8 +379,9 @@ class Sequential:
             done = 0
             while done < n_steps:
                 done, _ = program.run(n_rows, done, n_steps, None, n_threads=n_threads)
-            flops = n_rows * program.program.flops(1)
-        if flops <= SMALL_FLOPS:  # the next call like this one will take the short way
+            flops = program.program.flops(1)
+        if n_rows * flops <= SMALL_FLOPS:  # the next call like this one will take the short way
+            batch = int(min(training.EVALUATION_BATCH, max(1.0, SMALL_FLOPS / max(flops, 1.0))))
             program = lower(self.layers, self.n_inputs, self._params.layout, Task("predict"), batch)
             bound = BoundProgram(program, self._params.flat)
             self._small_predictor = SmallPredictor(bound, self.n_inputs, self.n_outputs)

@@ -25,7 +25,7 @@ def guarded(monkeypatch, X, n_outputs=3, n_threads=1, batch=None):
     target = np.random.default_rng(7).normal(size=(rows, n_outputs)).astype(X.dtype)
     bound.lend({"x": X, "target": target})
     results = np.zeros((3, 1))
-    _, status = bound.run(rows, 0, 1, results, lr=np.array([0.0]), sgd=SGD(lr=0.0), n_threads=n_threads)
+    _, status = bound.run(rows, 0, 1, results, lr=np.zeros(1), sgd=SGD(lr=1.0), n_threads=n_threads)
     dz = bound.view(guard.operands["dz"].name)[:rows]
     return bound.view("bound0")[:rows].copy(), dz.copy(), status
 

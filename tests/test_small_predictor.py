@@ -1,4 +1,4 @@
-"""The short way of predict: the same bits and the same errors as the general path, and never a stale result."""
+"""The short way of predict: the same bits and errors as the general path, and never a stale result."""
 
 import copy
 import pickle
@@ -147,6 +147,7 @@ def outcome(net, X):
     return output.tobytes(), output.dtype, output.shape
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", GENERAL)
 def test_other_inputs_give_what_they_give_without_a_short_way(form, dtype):
@@ -174,6 +175,26 @@ def test_forms_with_equal_numbers_give_equal_bits(form):
     net, X = network(), inputs(6)
     converted = GENERAL[form](X)
     assert net.predict(converted).tobytes() == net.predict(np.ascontiguousarray(converted)).tobytes()
+
+
+@pytest.mark.parametrize("n_threads", [None, 1, 2])
+@pytest.mark.parametrize("rows", [1, 4, 30, 300])
+@pytest.mark.parametrize("call", ["predict", "evaluate", "gradients", "train_step"])
+def test_equal_rows_at_other_distances(call, rows, n_threads):
+    """One call after the other on as many rows, which lie closer together or further apart."""
+    X, y = inputs(rows), np.arange(rows) % 5
+    forms = [X, np.repeat(X, 2, axis=0)[::2], np.hstack([X, X, X])[:, WIDTH : 2 * WIDTH], X.copy()]
+    fixed = {} if call == "predict" else {"y": y}
+
+    def result(net, form):
+        got = getattr(net, call)(form, **fixed, n_threads=n_threads)
+        tensors = (got if call == "predict" else np.float64(0), net.grads.flat, net.params.flat)
+        return [repr(got), *(tensor.tobytes() for tensor in tensors)]
+
+    net = Sequential([Dense(40, "relu"), Dense(5)], n_inputs=WIDTH, seed=5)
+    twin = copy.deepcopy(net)
+    for form in forms * 2:
+        assert result(net, form) == result(twin, X)
 
 
 def test_one_column():

@@ -33,12 +33,17 @@ cdef inline ptrdiff_t ld(BoundOp *op, int operand) noexcept nogil:
     return op.stride[operand] // op.leaf.item_size
 
 
-cdef inline bint is_new(CachedProduct *share, ptrdiff_t rows, ptrdiff_t n_threads) noexcept nogil:
-    """True if a share was planned for another batch or team; from now on it is for this one."""
-    if share.rows == rows and share.n_threads == n_threads:
+cdef inline bint is_new(CachedProduct *share, BoundOp *op, ptrdiff_t rows,
+                        ptrdiff_t n_threads) noexcept nogil:
+    """True if a share was planned for another batch, team or input; from now on it is for this one.
+
+    All operands but the first are the program's own, and lie always the same way.
+    """
+    if share.rows == rows and share.n_threads == n_threads and share.stride == op.stride[0]:
         return False
     share.rows = rows
     share.n_threads = n_threads
+    share.stride = op.stride[0]
     return True
 
 
@@ -55,7 +60,7 @@ cdef void run_dense(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     # x, weight, bias, y, d
     cdef CachedProduct *share = op.products + thread
     cdef Epilogue epilogue
-    if is_new(share, step.rows, n_threads):
+    if is_new(share, op, step.rows, n_threads):
         cut(step.rows, 1, thread, n_threads, &share.i0, &share.i1)
         plan_product(&share.product, op.leaf, share.i1 - share.i0, op.n, op.k, ld(op, 0), 1, ld(op, 1), 1,
                      True)
@@ -124,7 +129,7 @@ cdef void run_dense_dx(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     cdef CachedProduct *share = op.products + thread
     cdef ptrdiff_t size = op.leaf.item_size
     cdef Epilogue epilogue
-    if is_new(share, step.rows, n_threads):
+    if is_new(share, op, step.rows, n_threads):
         share.i0, share.i1, share.j0, share.j1 = 0, step.rows, 0, op.k
         if op.tiles:
             cut(op.k, 64 // size, thread, n_threads, &share.j0, &share.j1)
@@ -189,7 +194,7 @@ cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     cdef char *block
     cdef Product last
     cdef Product *product
-    if is_new(share, step.rows, n_threads) or share.fused != step.fused:
+    if is_new(share, op, step.rows, n_threads) or share.fused != step.fused:
         share.fused = step.fused
         share.i0, share.i1, share.j0, share.j1 = 0, op.k, 0, op.n
         if op.k >= op.n or op.k >= 32 * n_threads:

@@ -33,9 +33,9 @@ cdef enum:
 cdef struct Plan
 cdef struct Step
 
-# The plan of a thread's share of a product, kept while the batch and the team have that size.
+# The plan of a thread's share of a product, kept while the batch, the team and the input stay alike.
 cdef struct CachedProduct:
-    ptrdiff_t rows, n_threads
+    ptrdiff_t rows, n_threads, stride
     bint fused                          # the update follows each block of so many rows
     ptrdiff_t block
     ptrdiff_t i0, i1, j0, j1            # block of the result

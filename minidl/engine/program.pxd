@@ -8,7 +8,7 @@ cdef class BoundProgram:
     cdef readonly dict work_views
     cdef Plan plan
     cdef object pending
-    cdef object tuner
+    cdef dict tuners
     cdef object lent
     cdef object _scratch
     cdef object _flags

@@ -28,6 +28,8 @@ from minidl.kernels._leaf cimport Matrix, data_of, leaves, matrix
 from minidl.kernels.activation cimport ActivationCall, activation_call
 from minidl.kernels.matmul cimport scratch_bytes
 
+import math
+
 import numpy as np
 
 from minidl.engine.ops import TILES
@@ -165,6 +167,7 @@ cdef void time_passes(Plan *plan, Step *step, ptrdiff_t passes, double *seconds,
     """Time the ops of one step, as one thread of the team sees them; thread 0 has the watch."""
     cdef ptrdiff_t i, o
     cdef double started = 0.0
+    cdef uint64_t before = mdl_flush_subnormals()
     for i in range(passes):
         for o in range(plan.n_ops):
             if n_threads > 1:
@@ -176,6 +179,7 @@ cdef void time_passes(Plan *plan, Step *step, ptrdiff_t passes, double *seconds,
                 mdl_wait(&plan.barrier, <int> n_threads)
             if thread == 0:
                 seconds[i * plan.n_ops + o] = mdl_seconds() - started
+    mdl_restore_floats(before)
 
 
 cdef void record_loss(Plan *plan, ptrdiff_t s, ptrdiff_t thread, ptrdiff_t rows,
@@ -256,7 +260,7 @@ cdef class BoundProgram:
         if velocity is not None:
             plan.velocity = <char *> data_of(velocity, "fd", True)
         self.lent_by_name = {}
-        self.tuner = TeamTuner()
+        self.tuners = {}
         self._scratch = None
         barriers = program.barriers()
         for position, op in enumerate(program.ops):
@@ -375,7 +379,15 @@ cdef class BoundProgram:
         """The team that the next run with steps of so many rows would use."""
         if n_threads is not None:
             return threads.explicit_team(n_threads)
-        return self.tuner.choose(self.flops_per_row * rows)[0]
+        flops = self.flops_per_row * rows
+        return self._tuner(flops).choose(flops)[0]
+
+    def _tuner(self, flops):
+        """The tuner of steps with about so many operations: within a factor of two."""
+        size = math.frexp(flops)[1]
+        if size not in self.tuners:
+            self.tuners[size] = TeamTuner()
+        return self.tuners[size]
 
     def run(self, Py_ssize_t n_rows, Py_ssize_t start, Py_ssize_t stop, results, index=None, lr=None,
             sgd=None, bint no_velocity_yet=False, n_threads=None, double seconds=0.05):
@@ -422,7 +434,8 @@ cdef class BoundProgram:
         cdef double flops = self.flops_per_row * min(n_rows, plan.batch)
         cdef int team
         if n_threads is None:
-            team, patience = self.tuner.choose(flops)
+            tuner = self._tuner(flops)
+            team, patience = tuner.choose(flops)
             seconds = min(seconds, patience)
         else:
             team = threads.explicit_team(n_threads)
@@ -468,7 +481,7 @@ cdef class BoundProgram:
         finally:
             self.running = False
         if n_threads is None:
-            self.tuner.record(team, flops * (plan.steps_done - start), mdl_seconds() - now)
+            tuner.record(team, flops * (plan.steps_done - start), mdl_seconds() - now)
         if self.pending is not None:
             error, self.pending = self.pending, None
             raise error

@@ -7,9 +7,9 @@ and panels of columns.
 
 - A block of a (128 x 256 floats) stays in the L2 cache while all panels pass over it. It is read in place
   if either of its strides is 1.
-- A panel of b (256 rows of two vectors or more) stays in the L1 cache while all tiles of the block pass
-  over it. It is read in place where its rows are contiguous and lie close together; else it is copied
-  (packed) first, and transposed on the way if need be.
+- A panel of b stays in the L1 cache while all tiles of the block pass over it: with AVX2 256 rows of two
+  vectors, 16 KB; that of AVX-512 is wider, and stays in L2. It is read in place where its rows are
+  contiguous and lie well; else it is copied (packed) first, and transposed on the way if need be.
 - A panel of c gets its epilogue (the activation, or the derivative in the backward pass) right after its
   last block of k, while it is in cache: neither costs a pass over memory.
 
@@ -115,7 +115,8 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.width = max(1, ceil_div(vectors, p.panels))
     p.wide = vectors - (p.width - 1) * p.panels
     # What tiles read again and again is copied where it lies badly, if enough of them share the copy. A tile
-    # that reads a along its columns takes a few elements of each of 256 cache lines.
+    # that reads a along its columns takes a few elements of each of 256 cache lines, and the panel of b wants
+    # as much room beside them.
     p.pack_b = b_col != 1 or packs(m >= PACK_ROWS and (
         blocks > 2 or not b_aligned or b_row * size % 64 != 0 or crowded(depth, b_row * size)))
     p.pack_a = not p.swapped and (a_col != 1 and a_row != 1 or packs(

@@ -1,4 +1,4 @@
-"""Whether the matrix product packs: copies a panel of b before it reads it, or reads b in place.
+"""Whether the matrix product packs: copies a panel of b or a block of a first, or reads it in place.
 
 By default ("auto") the product packs where that is faster. The bits are the same either way, and to
 prove it tests force one path: "always", or "never" where there is a choice (a matrix whose rows are not

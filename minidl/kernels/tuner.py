@@ -40,6 +40,7 @@ class TeamTuner:
         self.clock = clock
         self.costs: dict[int, list[float]] = {}  # team -> seconds per operation of its trials
         self.best: int | None = None
+        self.trying = False
         self.decided_at = 0.0
 
     def choose(self, flops: float, limit: int | None = None) -> tuple[int, float]:
@@ -52,7 +53,8 @@ class TeamTuner:
         limit : int, optional
             The largest team allowed; default: that of the process.
         """
-        if flops < 2 * LEAST_FLOPS:
+        self.trying = False
+        if flops < 2 * LEAST_FLOPS:  # small work does not even ask for the limit
             return 1, float("inf")
         teams = _teams(flops, threads.limit()[0] if limit is None else limit)
         if len(teams) == 1:
@@ -67,6 +69,7 @@ class TeamTuner:
             fewest = min(len(self.costs.get(team, ())) for team in untried)
             likely = max if flops >= threads.SERIAL_FLOPS else min
             team = likely(team for team in untried if len(self.costs.get(team, ())) == fewest)
+            self.trying = True
             return team, TRIAL_SECONDS
         self.best = 1
         for team in teams[1:]:
@@ -80,7 +83,7 @@ class TeamTuner:
         if flops <= 0:
             return
         cost = seconds / flops
-        if self.best is None:
+        if self.trying:
             self.costs.setdefault(team, []).append(cost)
         elif team == self.best and cost > SLOWER * min(self.costs[team]):
             self.decided_at = float("-inf")
