@@ -30,6 +30,13 @@
 typedef void mdl_tile_fn(ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda, const void *b,
                          ptrdiff_t ldb, const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc);
 
+/* p[j] = fma(a[q * a_step], b[q * ldb + j], p[j]) for q = 0, ..., k - 1 in order. */
+typedef void mdl_chain_rows_fn(ptrdiff_t k, ptrdiff_t n, const void *a, ptrdiff_t a_step, const void *b,
+                               ptrdiff_t ldb, void *p);
+
+/* c[j] = init[j] + p[j]; init may be c. */
+typedef void mdl_add_row_fn(ptrdiff_t n, const void *init, const void *p, void *c);
+
 /* Copies a k x n block with any strides to rows of length ldp, filling columns n..ldp-1 with +0. */
 typedef void mdl_pack_fn(ptrdiff_t k, ptrdiff_t n, const void *b, ptrdiff_t row_stride,
                          ptrdiff_t col_stride, void *panel, ptrdiff_t ldp);
@@ -154,6 +161,8 @@ typedef struct {
     ptrdiff_t stretch;                    /* ... which may be one more, up to this */
     /* [n == vectors * lanes][a transposed][rows][vectors], NULL beyond max_rows */
     mdl_tile_fn *tile[2][2][MDL_MAX_ROWS + 1][MDL_MAX_VECS + 1];
+    mdl_chain_rows_fn *chain_rows;
+    mdl_add_row_fn *add_row;
     mdl_pack_fn *pack;
     mdl_transpose_fn *transpose;
     mdl_map_fn *vmath[MDL_N_VMATH];

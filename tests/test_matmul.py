@@ -83,6 +83,24 @@ def test_a_row_alone_gives_the_bits_of_the_row_in_a_batch(level, dtype):
             np.testing.assert_array_equal(kernels.matmul(a[i : i + 1], b, activation="tanh")[0], batch[i])
 
 
+@pytest.mark.parametrize("level", FUSED_LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_single_row_against_a_large_matrix_streams_it_with_the_same_bits(level, dtype):
+    """Rows alone take another path than rows in a batch, from matrices of half a megabyte on."""
+    rng = np.random.default_rng(11)
+    with kernels.use_isa(level):
+        for n, k in [(1031, 513), (5003, 40), (300, 1700), (131072, 1), (9, 30000)]:
+            a, b, bias = (uniform(rng, shape, dtype) for shape in ((3, k), (k, n), n))
+            batch = kernels.matmul(a, b, bias=bias, activation="tanh", n_threads=1)
+            plain = kernels.matmul(a, b)
+            for n_threads in (1, 2, 3):
+                for i in range(3):
+                    row = kernels.matmul(a[i : i + 1], b, bias=bias, activation="tanh", n_threads=n_threads)
+                    np.testing.assert_array_equal(row[0], batch[i])
+            for row in (a[1:2], np.repeat(a, 2, axis=1)[1:2, ::2]):
+                np.testing.assert_array_equal(kernels.matmul(row, b)[0], plain[1])
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_out_of_any_layout_is_written_and_nothing_beside_it(dtype):
     rng = np.random.default_rng(8)

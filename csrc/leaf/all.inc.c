@@ -5,6 +5,7 @@
 #include "../simd/wide.h"
 
 #include "gemm_tile.inc.c"
+#include "gemm_row.inc.c"
 #include "pack.inc.c"
 #include "map.inc.c"
 #include "vmath.inc.c"
@@ -38,6 +39,8 @@ const mdl_leaves TABLE_NAME = {
     .widths = TILE_WIDTHS,
     .stretch = TILE_STRETCH,
     .tile = TILE_TABLE,
+    .chain_rows = chain_rows,
+    .add_row = add_row,
     .pack = pack,
     .transpose = transpose,
     .vmath = {MDL_VMATH(ENTRY_VMATH)},

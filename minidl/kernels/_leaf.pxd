@@ -18,6 +18,9 @@ cdef extern from "minidl.h" nogil:
         MDL_ROUNDS_OTHERWISE
     ctypedef void mdl_tile_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, ptrdiff_t,
                               const void *, ptrdiff_t, void *, ptrdiff_t) noexcept
+    ctypedef void mdl_chain_rows_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *,
+                                    ptrdiff_t, void *) noexcept
+    ctypedef void mdl_add_row_fn(ptrdiff_t, const void *, const void *, void *) noexcept
     ctypedef void mdl_pack_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, void *,
                               ptrdiff_t) noexcept
     ctypedef void mdl_transpose_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, void *,
@@ -62,6 +65,8 @@ cdef extern from "minidl.h" nogil:
         ptrdiff_t widths[7]
         ptrdiff_t stretch
         mdl_tile_fn *tile[2][2][13][9]
+        mdl_chain_rows_fn *chain_rows
+        mdl_add_row_fn *add_row
         mdl_pack_fn *pack
         mdl_transpose_fn *transpose
         mdl_map_fn *vmath[1]

@@ -18,6 +18,7 @@ ctypedef struct Product:
     ptrdiff_t m, n, k
     ptrdiff_t a_row, a_col, b_row, b_col
     bint swapped            # c^T = b^T a^T is computed, in panels that are transposed into c
+    bint one_row            # b is streamed past the sums of a single row
     bint transposed         # the tile reads a along its columns
     bint pack_a, pack_b
     ptrdiff_t block         # rows of a block of a; the last one may have fewer

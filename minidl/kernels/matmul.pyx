@@ -20,6 +20,7 @@ thread team, and passes each thread its own block of c.
 
 from cython.parallel cimport parallel, threadid
 from libc.stdlib cimport free
+from libc.string cimport memset
 
 cimport numpy as cnp
 
@@ -49,6 +50,8 @@ cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, a quarter of L2 or l
 cdef ptrdiff_t GROUP_BYTES = 832 * 1024  # of the packed panels of b that several blocks of a share
 cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of b pays, if b lies badly
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
+cdef ptrdiff_t STREAM_BYTES = 512 * 1024  # of b, from which a single row of c reads it as it lies
+cdef ptrdiff_t STRIP_BYTES = 8 * 1024     # of its sums, which wait in L1
 cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
 cdef double SERIAL_FLOPS = 2e6      # products below this never ask for a team
 cdef double HOLD_GIL_FLOPS = 1e5    # and below this do not even release the GIL
@@ -123,6 +126,7 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
         p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size) if a_col != 1
         else p.panels >= 8 * PACK_PANELS and a_row * size >= 4096))
     p.transposed = a_col != 1 and not p.pack_a
+    p.one_row = m == 1 and b_col == 1 and k * n * size >= STREAM_BYTES and not p.swapped
     # Panels that are copied for one block only share one place, which then stays in L1.
     p.group = p.panels
     if p.pack_b:
@@ -173,6 +177,11 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
         gemm_swapped(p, a, b, init, ldi, c, ldc, scratch)
         if epilogue != NULL:
             finish(epilogue, p.n, p.m, p.leaf.item_size, 0, 0, c, ldc)
+        return
+    if p.one_row:
+        gemm_row(p, a, b, init, c, scratch)
+        if epilogue != NULL:
+            finish(epilogue, 1, p.n, p.leaf.item_size, 0, 0, c, ldc)
         return
     cdef const mdl_leaves *leaf = p.leaf
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
@@ -260,6 +269,32 @@ cdef void gemm_swapped(const Product *p, const char *a, const char *b, const cha
                 break
         leaf.transpose(p.m, j1 - j0, c_panel, ldp, c + j0 * ldc * size, ldc)
         j0 = j1
+
+
+cdef void gemm_row(const Product *p, const char *a, const char *b, const char *init, char *c,
+                   char *scratch) noexcept nogil:
+    """The same product for a single row: strips of b as wide as L1 has room for sums are read row by row."""
+    cdef const mdl_leaves *leaf = p.leaf
+    cdef ptrdiff_t size = leaf.item_size, width = STRIP_BYTES // size, p0, kb, j = 0, n
+    cdef char *sums = scratch
+    cdef char *none = scratch + STRIP_BYTES
+    cdef const char *start
+    memset(none, 0, STRIP_BYTES)
+    while j < p.n:
+        n = min(width, p.n - j)
+        start = none if init == NULL else init + j * size
+        p0 = 0
+        while True:
+            kb = min(MDL_K_BLOCK, p.k - p0)
+            memset(sums, 0, n * size)
+            leaf.chain_rows(kb, n, a + p0 * p.a_col * size, p.a_col, b + (p0 * p.b_row + j) * size,
+                            p.b_row, sums)
+            leaf.add_row(n, start, sums, c + j * size)
+            start = c + j * size
+            p0 += kb
+            if p0 >= p.k:
+                break
+        j += n
 
 
 cdef inline void finish(const Epilogue *epilogue, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t size,
