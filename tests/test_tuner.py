@@ -119,12 +119,17 @@ def test_the_choice_holds_and_is_then_put_to_the_test():
     machine = Machine({1: 0.01, 2: 0.004})
     assert machine.settle(limit=2) == 2
     decided = machine.tuner.decided_at
-    machine.costs[1] = 0.001  # the machine has changed, and nobody can know yet
+    machine.costs[1] = 0.001  # nobody can know, because small teams are only tried if large ones are slow
     while machine.now - decided < HOLD_SECONDS:
         machine.run(limit=2)
         assert machine.teams[-1] == 2
+    machine.teams.clear()
+    assert machine.settle(limit=2) == 2
+    assert 1 not in machine.teams
+    machine.costs[2] = 0.02  # somebody has taken a core
+    machine.run(limit=2)
     assert machine.settle(limit=2) == 1
-    machine.costs[1] = 0.01
+    machine.costs.update({1: 0.01, 2: 0.004})
     for _ in range(40):  # slower than it was: at once
         machine.run(limit=2)
     assert machine.teams[-1] == 2

@@ -282,7 +282,9 @@ cdef void gemm_row(const Product *p, const char *a, const char *b, const char *i
     memset(none, 0, STRIP_BYTES)
     while j < p.n:
         n = min(width, p.n - j)
-        start = none if init == NULL else init + j * size
+        start = none
+        if init != NULL:
+            start = init + j * size
         p0 = 0
         while True:
             kb = min(MDL_K_BLOCK, p.k - p0)

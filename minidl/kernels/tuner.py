@@ -2,8 +2,9 @@
 
 An estimate from the number of operations knows nothing of the machine's memory, of other processes on its
 cores, or of what a virtual machine calls a core. A training step runs thousands of times, and its bits do not
-depend on the team; so a few milliseconds of each second are spent on trying the teams, and the fastest does
-the rest. A second core that somebody else needs is then left alone.
+depend on the team; so the teams are tried at the beginning, and the fastest does the rest. Each second it
+proves itself again, beside the larger ones, which costs little; if it has become slow, because somebody else
+needs a core, the smaller ones are tried, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ TRIAL_SECONDS = 0.003  # of one trial
 TRIALS = 2  # of each team; the faster counts
 HOLD_SECONDS = 1.0  # before the teams are tried again
 WORTH = 0.97  # a larger team must be at least so much faster
-SLOWER = 1.5  # a team that has become so much slower is put to the test at once
+SLOWER = 1.3  # a team that has become so much slower is put to the test at once, beside the smaller ones
 LEAST_FLOPS = 1e6  # of each thread: below, waking it costs more than it can do
 
 
@@ -40,6 +41,7 @@ class TeamTuner:
         self.clock = clock
         self.costs: dict[int, list[float]] = {}  # team -> seconds per operation of its trials
         self.best: int | None = None
+        self.remembered = (0, 0.0)  # the team chosen last, and its seconds per operation then
         self.trying = False
         self.decided_at = 0.0
 
@@ -61,9 +63,14 @@ class TeamTuner:
             return 1, float("inf")
         if self.best in teams and self.clock() - self.decided_at < HOLD_SECONDS:
             return self.best, HOLD_SECONDS
-        if self.best is not None:  # time to try again
+        if self.best is not None:  # time to try again, but smaller teams only if this one has become slow
+            self.remembered = (self.best, min(self.costs.get(self.best, [float("inf")])))
+            self.costs = {team: costs for team, costs in self.costs.items() if team < self.best}
             self.best = None
-            self.costs.clear()
+        former, cost = self.remembered
+        if len(self.costs.get(former, ())) >= TRIALS and min(self.costs[former]) > SLOWER * cost:
+            self.costs = {team: costs for team, costs in self.costs.items() if team >= former}
+            self.remembered = (0, 0.0)
         untried = [team for team in teams if len(self.costs.get(team, ())) < TRIALS]
         if untried:  # the likeliest first, because short work never comes to the others
             fewest = min(len(self.costs.get(team, ())) for team in untried)
