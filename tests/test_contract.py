@@ -246,8 +246,8 @@ def test_operands_between_two_items_are_copied_or_refused(dtype, name):
 def test_poison_in_buffers_panels_and_pads_changes_nothing(dtype, level, policy, monkeypatch):
     """All memory of a bound program starts as NaN: activations and their pads, scratch, packed panels."""
 
-    def poisoned(n, dtype):
-        real = aligned_zeros(n, dtype)
+    def poisoned(n, dtype, **options):
+        real = aligned_zeros(n, dtype, **options)
         real.view(np.uint8)[...] = 0xFF
         assert n == 0 or np.isnan(real[0])
         requests.append(n)
