@@ -5,7 +5,6 @@ cdef extern from "minidl.h" nogil:
     enum:
         MDL_N_LEVELS
         MDL_K_BLOCK
-        MDL_MAX_ROWS
         MDL_MAX_VECS
         MDL_N_WIDTHS
         MDL_MAX_CHAINS

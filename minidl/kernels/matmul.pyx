@@ -53,8 +53,8 @@ cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block o
 cdef ptrdiff_t STREAM_BYTES = 512 * 1024  # of b, from which a single row of c reads it as it lies
 cdef ptrdiff_t STRIP_BYTES = 8 * 1024     # of its sums, which wait in L1
 cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
-cdef double SERIAL_FLOPS = 2e6      # products below this never ask for a team
-cdef double HOLD_GIL_FLOPS = 1e5    # and below this do not even release the GIL
+cdef double SERIAL_FLOPS = threads.SERIAL_FLOPS  # smaller products need not ask for a team
+cdef double HOLD_GIL_FLOPS = 1e5    # products below this do not even release the GIL
 cdef char zeros[64 * MDL_MAX_VECS]  # an init row of zeros
 
 
