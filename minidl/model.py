@@ -159,10 +159,12 @@ class Sequential:
             if "weight" not in shapes:
                 continue
             role = "output" if path == paths[-1] else "input" if path == paths[0] else "hidden"
+            previous = paths[paths.index(path) - 1] if path != paths[0] else None
             spec = init.LayerSpec(
                 path=str(path),
                 shape=shapes["weight"],
                 activation=str(self._activation_after(path)),
+                input_activation="identity" if previous is None else str(self._activation_after(previous)),
                 role=role,
                 index=paths.index(path),
                 depth=len(paths),

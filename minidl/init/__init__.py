@@ -13,10 +13,12 @@ True
 
 from minidl.init.arrays import Fixed, FromFunction
 from minidl.init.auto import Auto, auto
-from minidl.init.base import Initializer, Law
+from minidl.init.base import Initializer, Rule
 from minidl.init.constant import Constant, Ones, Zeros
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.joint import Pair
+from minidl.init.law import Law
+from minidl.init.layouts import Layout, fans
 from minidl.init.plan import InitPlan, LayerPlan
 from minidl.init.registry import from_dict, get, names, register
 from minidl.init.spec import LayerSpec
@@ -34,10 +36,12 @@ __all__ = [
     "Law",
     "LayerPlan",
     "LayerSpec",
+    "Layout",
     "LeCun",
     "Normal",
     "Ones",
     "Pair",
+    "Rule",
     "Stream",
     "TruncatedNormal",
     "Uniform",
@@ -45,6 +49,7 @@ __all__ = [
     "Xavier",
     "Zeros",
     "auto",
+    "fans",
     "from_dict",
     "get",
     "names",

@@ -73,9 +73,9 @@ class Fixed(Initializer):
 
     def init_layer(self, spec, seed, weight, bias=None):
         # An empty parameter is filled as well: an array of another shape is a mistake even there.
-        super().init_layer(spec, seed, weight, bias)
-        if not weight.size:
+        if not weight.size and spec.is_dense:
             _write("Fixed", spec.in_out(weight), self.value)
+        super().init_layer(spec, seed, weight, bias)
 
     def to_dict(self):
         if self.value.size:

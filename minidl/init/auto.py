@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minidl.errors import OptionError
-from minidl.init.base import Initializer
+from minidl.init.base import Initializer, Rule
 from minidl.init.registry import parse_call, register
 from minidl.init.spec import LayerSpec
 from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
@@ -135,7 +134,7 @@ def _parameter(values: list, default: float) -> float:
 
 @register("auto")
 @dataclass(frozen=True, repr=False)
-class Auto(Initializer):
+class Auto(Rule):
     """Chooses per layer, by the rules of :func:`auto`; ``net.init_plan()`` shows the choices.
 
     Examples
@@ -149,17 +148,3 @@ class Auto(Initializer):
 
     def resolve(self, spec):
         return auto(spec)
-
-    def init_layer(self, spec, seed, weight, bias=None):
-        auto(spec)[0].init_layer(spec, seed, weight, bias)
-
-    def fill(self, view, stream, fan_in, fan_out):
-        raise OptionError(
-            "Auto chooses by the description of a layer and cannot fill an array alone. Use "
-            "init_layer(spec, ...), or minidl.init.auto(spec) to see its choice."
-        )
-
-    def law(self, fan_in, fan_out):
-        raise OptionError(
-            "Auto has a law only for a layer: minidl.init.auto(spec)[0] is the initializer to ask."
-        )

@@ -5,17 +5,25 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from minidl.errors import DtypeError, OptionError, ShapeError
-from minidl.init.spec import LayerSpec, check_shape
+from minidl.errors import OptionError, ShapeError
+from minidl.init.checks import check_array, check_arrays, check_dtype
+from minidl.init.spec import LayerSpec
 from minidl.init.streams import Stream, as_stream
+from minidl.options import count
 
-__all__ = ["Initializer", "Law"]
+if TYPE_CHECKING:
+    from minidl.theory import Verdict
+
+__all__ = ["Initializer", "Rule"]
+
+#: Width at which :meth:`Initializer.suits` looks at a scheme; only schemes blind to the width depend on it.
+WIDE = 1000
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,18 +34,31 @@ class Initializer:
     evaluates to it. It holds no generator, so one object may serve all layers: each layer has its
     own streams, ``Stream(seed, path, "weight")`` and ``Stream(seed, path, "bias")``.
 
-    Write your own as a frozen dataclass that defines one of three methods:
+    Write your own as a frozen dataclass that defines one of four methods:
 
     - ``law(fan_in, fan_out)``, if the elements are independent and have one distribution;
     - ``fill(view, stream, fan_in, fan_out)``, for another rule about the weight (bias 0);
-    - ``init_layer(spec, seed, weight, bias)``, for a joint rule for weight and bias.
+    - ``init_layer(spec, seed, weight, bias)``, for a joint rule for weight and bias;
+    - ``resolve(spec)`` of a :class:`Rule`, to choose another initializer for each layer.
 
     Attributes
     ----------
     formula : str
         The rule in one line.
+    assumes, fails : str
+        What it takes for granted, and where it goes wrong.
     paper : str
         Where it comes from; empty if it has no source.
+    mode : str
+        The fan it divides by: "fan_in", "fan_out", "fan_avg", "fan_geo", or "none".
+    distribution : str
+        "uniform", "normal", "truncated_normal", "constant", "haar" or another word.
+    blockwise : bool
+        Whether a grouped weight is filled group by group, because the scheme is about a whole matrix.
+    needs_data : bool
+        Whether it needs data to do its work, see :class:`DataInitializer`.
+    examples : tuple of str
+        Expressions of interesting instances, all arguments used at least once; for tests and tables.
 
     Examples
     --------
@@ -53,7 +74,15 @@ class Initializer:
     """
 
     formula: ClassVar[str] = ""
+    assumes: ClassVar[str] = ""
+    fails: ClassVar[str] = ""
     paper: ClassVar[str] = ""
+    # Not annotated, or they would come first among the fields of the subclasses where they are fields.
+    mode = "none"
+    distribution = "none"
+    blockwise: ClassVar[bool] = False
+    needs_data: ClassVar[bool] = False
+    examples: ClassVar[tuple[str, ...]] = ()
 
     # --- what it does ----------------------------------------------------------------------------
 
@@ -81,11 +110,32 @@ class Initializer:
             An array does not fit, or the rule cannot serve this layer; nothing is changed then.
         """
         check_arrays(spec, weight, bias)
-        stream = as_stream(seed).child(spec.path, "weight")
-        if weight.size:
-            self.fill(spec.in_out(weight), stream, spec.fan_in, spec.fan_out)
+        self.fill_weight(spec, as_stream(seed).child(spec.path, "weight"), weight)
         if bias is not None:
             bias[...] = 0.0
+
+    def fill_weight(self, spec: LayerSpec, stream: Stream, weight: np.ndarray) -> None:
+        """Fill a weight of any layout from a stream; a connection gets the same number in each layout."""
+        if not weight.size:
+            return
+        fan_in, fan_out = spec.fan_in, spec.fan_out
+        if spec.is_dense:
+            self.fill(spec.in_out(weight), stream, fan_in, fan_out)
+            return
+        kernel = np.empty(spec.kernel_shape, weight.dtype)
+        if self.blockwise and spec.groups > 1:
+            for group, block in enumerate(np.split(kernel, spec.groups)):
+                self.fill_kernel(block, stream.child("group", group), fan_in, fan_out)
+        else:
+            self.fill_kernel(kernel, stream, fan_in, fan_out)
+        spec.axes.store(kernel, weight)
+
+    def fill_kernel(self, kernel: np.ndarray, stream: Stream, fan_in: int, fan_out: int) -> None:
+        """Fill the kernel of a convolution, shape (outputs, inputs of a group, *window), C-contiguous.
+
+        By default it is treated as the matrix of shape (fan_in, outputs) that it is for each position.
+        """
+        self.fill(kernel.reshape(len(kernel), -1).T, stream, fan_in, fan_out)
 
     def fill(self, view: np.ndarray, stream: Stream, fan_in: int, fan_out: int) -> None:
         """Fill an array, a weight of shape (fan_in, n_outputs) or a vector, from a stream."""
@@ -94,45 +144,76 @@ class Initializer:
 
     def init(
         self,
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
         rng: int | Stream,
         dtype=np.float32,
         out: np.ndarray | None = None,
+        *,
+        layout: str = "in_out",
+        groups: int = 1,
+        transposed: bool = False,
+        fan: tuple[int, int] | None = None,
     ) -> np.ndarray:
         """Return a new weight, without a network around it.
 
         Parameters
         ----------
-        shape : (fan_in, fan_out)
+        shape : tuple of int
+            (fan_in, fan_out), or as `layout` says.
         rng : int or Stream
             ``Stream(seed, path, "weight")`` gives the values of that weight in a network.
         dtype : float32 or float64
             The values are those of float64, rounded. Ignored if `out` is given.
         out : ndarray of that shape, optional
             Filled and returned.
+        layout, groups, transposed
+            See :class:`Layout`: ``layout="oihw"`` for a convolution of PyTorch.
+        fan : (int, int), optional
+            fan_in and fan_out for a vector, which has none of its own.
+
+        Raises
+        ------
+        DtypeError, ShapeError, OptionError
+            An argument does not fit, or the scheme needs more than a shape.
 
         Examples
         --------
-        >>> from minidl.init import Uniform
-        >>> Uniform(-1.0, 1.0).init((2, 3), rng=0).shape
+        >>> from minidl.init import He, Stream
+        >>> He().init((2, 3), rng=0).shape
         (2, 3)
+        >>> ours = He().init((3, 3, 2, 4), rng=0, layout="hwio")
+        >>> bool(np.all(ours.transpose(3, 2, 0, 1) == He().init((4, 2, 3, 3), rng=0, layout="oihw")))
+        True
         """
-        shape, stream = check_shape(shape), as_stream(rng)
+        stream = as_stream(rng)
+        if fan is None:
+            spec = LayerSpec("", shape, layout=layout, groups=groups, transposed=transposed)
+            shape = spec.shape
+        else:
+            shape, fan = _vector(shape, fan)
         if out is None:
             out = np.empty(shape, check_dtype(dtype))
         check_array("out", out, shape)
-        if out.size:
-            self.fill(out, stream, *shape)
+        if fan is None:
+            self.fill_weight(spec, stream, out)
+        else:
+            self.fill(out, stream, *fan)
         return out
 
     def resolve(self, spec: LayerSpec) -> tuple[Initializer, str]:
         """Return the initializer that will fill this layer, and why it."""
         return self, "given"
 
+    def check_network(self, specs: Sequence[LayerSpec]) -> None:
+        """Raise OptionError if the scheme cannot serve a network of these layers.
+
+        Called once, with all layers that it is to fill, before any of them is filled.
+        """
+
     # --- what is known about it ------------------------------------------------------------------
 
-    def law(self, fan_in: int, fan_out: int) -> Law:
-        """Return the distribution of every element, with its numbers filled in.
+    def law(self, fan_in: int, fan_out: int) -> Initializer:
+        """Return the distribution of every element, a :class:`Law` with its numbers filled in.
 
         Raises
         ------
@@ -163,8 +244,39 @@ class Initializer:
         """Return the cumulative distribution function of an element (normal laws need SciPy)."""
         return self.law(fan_in, fan_out).cdf(fan_in, fan_out)
 
+    def bias_variance(self, fan_in: int, fan_out: int) -> float:
+        """Return the variance of an element of the bias: 0, unless the scheme fills it."""
+        return 0.0
+
+    def lr_multipliers(self, spec: LayerSpec) -> dict[str, float]:
+        """Return by role the factors on the learning rate that the scheme requires; mostly none."""
+        return {}
+
+    def suits(self, activation: str) -> Verdict:
+        """Judge whether wide hidden layers of this activation carry a signal, by mean-field theory.
+
+        Parameters
+        ----------
+        activation : str
+
+        Returns
+        -------
+        Verdict
+            Its truth value is the answer, ``.reason`` a sentence; unpacks as ``(ok, reason)``.
+
+        Examples
+        --------
+        >>> from minidl.init import He, Xavier
+        >>> bool(He().suits("relu")), bool(Xavier().suits("relu"))
+        (True, False)
+        """
+        from minidl.theory import verdict
+
+        sigma_w2 = WIDE * self.variance(WIDE, WIDE)
+        return verdict(activation, sigma_w2, self.bias_variance(WIDE, WIDE))
+
     def describe(self, fan_in: int | None = None, fan_out: int | None = None) -> str:
-        """Return a few lines of text: formula, source, and the numbers for a shape if one is given.
+        """Return what is known about the scheme as text, and its numbers for a shape if one is given.
 
         Examples
         --------
@@ -172,28 +284,18 @@ class Initializer:
         >>> print(He().describe(200, 10))
         He()
           formula: Var(W) = 2 / fan_in, normal
-          source: He, Zhang, Ren, Sun 2015, Delving deep into rectifiers, arXiv:1502.01852
+          ...
           for (fan_in=200, fan_out=10): Normal(std=0.1), variance 0.01
         """
-        lines = [repr(self)]
-        if self.formula:
-            lines.append(f"  formula: {self.formula}")
-        if self.paper:
-            lines.append(f"  source: {self.paper}")
-        if fan_in is not None and fan_out is not None:
-            law = self.law(fan_in, fan_out)
-            variance = self.variance(fan_in, fan_out)
-            lines.append(f"  for ({fan_in=}, {fan_out=}): {law!r}, variance {variance:.6g}")
-        return "\n".join(lines)
+        from minidl.init.describe import describe
+
+        return describe(self, fan_in, fan_out)
 
     # --- as text and as data ---------------------------------------------------------------------
 
     def to_dict(self) -> dict:
         """Return JSON-able data; :func:`minidl.init.from_dict` is the inverse."""
-        record: dict = {"name": type(self).__name__}
-        for name, value in self.arguments().items():
-            record[name] = value.to_dict() if isinstance(value, Initializer) else value
-        return record
+        return {"name": type(self).__name__, **_encode(self.arguments())}
 
     def arguments(self) -> dict[str, object]:
         """Return the arguments that make an equal initializer."""
@@ -215,73 +317,52 @@ class Initializer:
 
 
 @dataclass(frozen=True, repr=False)
-class Law(Initializer):
-    """Base class of the plain distributions: independent elements, the same law for any shape.
+class Rule(Initializer):
+    """Base class of the schemes that choose another initializer for each layer.
 
-    A subclass defines ``draw(view, key)``, ``largest()``, ``variance``, ``bound`` and ``cdf``.
+    A subclass defines ``resolve(spec)``, which returns the choice and the reason for it.
     """
 
-    def draw(self, view: np.ndarray, key: tuple[int, int]) -> None:
-        """Write the numbers of a stream."""
-        raise NotImplementedError
+    def resolve(self, spec: LayerSpec) -> tuple[Initializer, str]:
+        raise TypeError(f"{type(self).__name__} does not define resolve()")
 
-    def largest(self) -> float:
-        """Return a number that no absolute value of a draw exceeds."""
-        return self.bound()
+    def init_layer(self, spec, seed, weight, bias=None):
+        self.resolve(spec)[0].init_layer(spec, seed, weight, bias)
 
-    def fill(self, view, stream, fan_in=None, fan_out=None):
-        if not view.size:
-            return
-        limit = float(np.finfo(view.dtype).max)
-        if self.largest() > limit:
-            raise OptionError(f"{self!r}: values can exceed {limit:.3g}, the largest {view.dtype}.")
-        self.draw(view, stream.key)
+    def fill_weight(self, spec, stream, weight):
+        raise self._needs_a_layer()
 
-    def law(self, fan_in=None, fan_out=None):
-        return self
+    def fill(self, view, stream, fan_in, fan_out):
+        raise self._needs_a_layer()
 
-    def variance(self, fan_in=None, fan_out=None):
-        raise NotImplementedError
+    def law(self, fan_in, fan_out):
+        raise self._needs_a_layer()
 
-    def std(self, fan_in=None, fan_out=None):
-        """Return the standard deviation of an element."""
-        return math.sqrt(self.variance())
-
-    def bound(self, fan_in=None, fan_out=None):
-        raise NotImplementedError
-
-    def cdf(self, fan_in=None, fan_out=None):
-        raise NotImplementedError
+    def _needs_a_layer(self) -> OptionError:
+        name = type(self).__name__
+        return OptionError(
+            f"{name} chooses by the description of a layer: a shape alone is not enough. Use "
+            f"init_layer(spec, ...), or {name}(...).resolve(spec)[0] to see its choice."
+        )
 
 
-# --- checks ---------------------------------------------------------------------------------------
+def _encode(value: object) -> object:
+    """Turn initializers inside dicts and sequences into their records."""
+    if isinstance(value, Initializer):
+        return value.to_dict()
+    if isinstance(value, dict):
+        return {key: _encode(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_encode(item) for item in value]
+    return value
 
 
-def check_dtype(dtype: object) -> np.dtype:
-    """Return float32 or float64 as a dtype, else raise DtypeError."""
+def _vector(shape: object, fan: object) -> tuple[tuple[int], tuple[int, int]]:
+    """Check the shape and the given fans of a vector."""
     try:
-        # NumPy takes None for float64, in np.dtype() and in ==; here it is a mistake.
-        if dtype is not None and np.dtype(dtype) in (np.dtype(np.float32), np.dtype(np.float64)):
-            return np.dtype(dtype)
-    except TypeError:
-        pass
-    raise DtypeError(f"dtype={dtype!r}: expected float32 or float64.")
-
-
-def check_array(argument: str, array: object, shape: tuple[int, ...]) -> None:
-    """Raise unless `array` is a writeable ndarray of that shape, float32 or float64."""
-    if not isinstance(array, np.ndarray):
-        raise DtypeError(f"{argument}: expected an ndarray, got {type(array).__name__}.")
-    if array.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise DtypeError(f"{argument}: expected dtype float32 or float64, got {array.dtype}.")
-    if array.shape != shape:
-        raise ShapeError(f"{argument}: expected shape {shape}, got {array.shape}.")
-    if not array.flags.writeable:
-        raise OptionError(f"{argument}: expected a writeable array, got a read-only one.")
-
-
-def check_arrays(spec: LayerSpec, weight: object, bias: object) -> None:
-    """Raise unless weight and bias are arrays that the layer can have."""
-    check_array("weight", weight, spec.shape)
-    if bias is not None:
-        check_array("bias", bias, (spec.n_outputs,))
+        (n,), (fan_in, fan_out) = shape, fan
+    except (TypeError, ValueError):
+        raise ShapeError(
+            f"shape={shape!r}, fan={fan!r}: fan=(fan_in, fan_out) goes with a shape (n,) only."
+        ) from None
+    return (count("shape", n, 0),), (count("fan_in", fan_in, 0), count("fan_out", fan_out, 0))

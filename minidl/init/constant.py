@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minidl.init.base import Law
+from minidl.init.law import Law
 from minidl.init.registry import register
 from minidl.options import number
 

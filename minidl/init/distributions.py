@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from minidl.errors import out_of_range, unknown_name
-from minidl.init.base import Law
+from minidl.init.law import Law
 from minidl.init.registry import register
 from minidl.kernels import random
 from minidl.options import non_negative, number

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from minidl.init.base import Initializer, check_arrays
+from minidl.init.base import Initializer
+from minidl.init.checks import check_arrays
 from minidl.init.registry import get, register
 from minidl.init.streams import as_stream
 
@@ -62,6 +63,9 @@ class Pair(Initializer):
         if bias is not None:
             bias[...] = made
 
+    def fill_weight(self, spec, stream, weight):
+        self.weight.fill_weight(spec, stream, weight)
+
     def fill(self, view, stream, fan_in, fan_out):
         self.weight.fill(view, stream, fan_in, fan_out)
 
@@ -71,6 +75,10 @@ class Pair(Initializer):
     def variance(self, fan_in, fan_out):
         """Return the variance of an element of the weight."""
         return self.weight.variance(fan_in, fan_out)
+
+    def bias_variance(self, fan_in, fan_out):
+        """Return the variance of an element of the bias."""
+        return self.bias.variance(fan_in, fan_out)
 
     def resolve(self, spec):
         weight, reason = self.weight.resolve(spec)

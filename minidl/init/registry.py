@@ -145,8 +145,16 @@ def from_dict(record: Mapping) -> Initializer:
     name = values.pop("name")
     if name not in _classes:
         raise unknown_name("name", name, _classes)
-    values = {key: from_dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
-    return _make(name, _classes[name], (), values)
+    return _make(name, _classes[name], (), {key: _decode(value) for key, value in values.items()})
+
+
+def _decode(value: object) -> object:
+    """Rebuild the initializers inside sequences."""
+    if isinstance(value, Mapping):
+        return from_dict(value)
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    return value
 
 
 def parse_call(argument: str, text: str) -> tuple[str, tuple, dict]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from minidl.errors import OptionError, ShapeError, out_of_range, unknown_name
+from minidl.errors import OptionError, out_of_range, unknown_name
+from minidl.init.layouts import DENSE, Layout
 from minidl.options import count
 
 __all__ = ["LayerSpec"]
 
-LAYOUTS = ("in_out", "out_in")
 ROLES = ("input", "hidden", "output")
 
 
@@ -24,26 +24,31 @@ class LayerSpec:
     ----------
     path : str
         Name of the layer in the network; it keys the random streams.
-    shape : (int, int)
+    shape : tuple of int
         Shape of the weight.
-    layout : {"in_out", "out_in"}
-        Whether the shape reads (fan_in, fan_out), as in minidl and Keras, or (fan_out, fan_in), as
-        in PyTorch.
+    layout : str
+        ``"in_out"``: the shape reads (fan_in, fan_out), as in minidl and Keras; ``"out_in"``: the other
+        way round, as in PyTorch; or the axes of a convolution, see :class:`Layout`.
     activation : str
         What the output of the layer goes through, for example ``"relu"`` or ``"leaky_relu(0.2)"``.
+    input_activation : str
+        What its input went through; "identity" for the data.
     role : {"input", "hidden", "output"}
         First, middle or last weight of the network; an only layer is the output.
     index, depth : int
         Number of this weight, counted from 0, among so many.
     residual_branches : int
         How many residual branches the network has; 0 for a plain one.
-    branch_pos : int, optional
-        Position of the layer in its residual branch, counted from 0.
+    branch_pos, branch_layers : int, optional
+        Position of the layer in its residual branch, counted from 0, and how many layers the branch has;
+        None outside of one.
     norm : str, optional
         The normalization that follows the layer.
     groups : int
         The weight connects inputs and outputs in so many separate groups; its shape is then
         (inputs per group, all outputs).
+    transposed : bool
+        A transposed convolution.
 
     Attributes
     ----------
@@ -67,60 +72,72 @@ class LayerSpec:
     """
 
     path: str
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     layout: str = "in_out"
     activation: str = "identity"
+    input_activation: str = "identity"
     role: str = "hidden"
     index: int = 0
     depth: int = 1
     residual_branches: int = 0
     branch_pos: int | None = None
+    branch_layers: int | None = None
     norm: str | None = None
     groups: int = 1
+    transposed: bool = False
 
     def __post_init__(self):
         if not isinstance(self.path, str):
             raise OptionError(f"path={self.path!r}: expected a str.")
-        object.__setattr__(self, "shape", check_shape(self.shape))
-        if self.layout not in LAYOUTS:
-            raise unknown_name("layout", self.layout, LAYOUTS)
-        if not isinstance(self.activation, str):
-            raise OptionError(f"activation={self.activation!r}: expected a str.")
+        object.__setattr__(self, "shape", self.axes.check(self.shape))
+        for name in ("activation", "input_activation"):
+            if not isinstance(getattr(self, name), str):
+                raise OptionError(f"{name}={getattr(self, name)!r}: expected a str.")
         if self.role not in ROLES:
             raise unknown_name("role", self.role, ROLES)
         count("depth", self.depth, minimum=1)
         if count("index", self.index, minimum=0) >= self.depth:
             raise out_of_range("index", self.index, f"an integer below depth={self.depth}")
         count("residual_branches", self.residual_branches, minimum=0)
+        if (self.branch_pos is None) != (self.branch_layers is None):
+            raise OptionError(
+                f"branch_pos={self.branch_pos!r}, branch_layers={self.branch_layers!r}: give both for a "
+                "layer in a residual branch, neither outside of one."
+            )
         if self.branch_pos is not None:
-            count("branch_pos", self.branch_pos, minimum=0)
-        if self.n_outputs % count("groups", self.groups, minimum=1):
-            raise out_of_range("groups", self.groups, f"a divisor of {self.n_outputs} outputs")
+            count("residual_branches", self.residual_branches, minimum=1)
+            count("branch_layers", self.branch_layers, minimum=1)
+            if count("branch_pos", self.branch_pos, minimum=0) >= self.branch_layers:
+                raise out_of_range("branch_pos", self.branch_pos, f"an integer below {self.branch_layers}")
+
+    @cached_property
+    def axes(self) -> Layout:
+        """The layout with groups and transposition."""
+        return Layout(self.layout, self.groups, self.transposed)
 
     @property
     def fan_in(self) -> int:
-        return self.shape[0 if self.layout == "in_out" else 1]
+        return self.axes.fans(self.shape)[0]
+
+    @property
+    def fan_out(self) -> int:
+        return self.axes.fans(self.shape)[1]
 
     @property
     def n_outputs(self) -> int:
         """Number of outputs in all groups together, the length of the bias."""
-        return self.shape[1 if self.layout == "in_out" else 0]
+        return self.kernel_shape[0]
 
     @property
-    def fan_out(self) -> int:
-        return self.n_outputs // self.groups
+    def kernel_shape(self) -> tuple[int, ...]:
+        """(all outputs, inputs of one group, *window), whatever the layout."""
+        return self.axes.kernel_shape(self.shape)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the weight is a matrix without groups."""
+        return self.layout in DENSE and self.groups == 1
 
     def in_out(self, weight: np.ndarray) -> np.ndarray:
-        """Return a weight of this shape as a view of shape (fan_in, n_outputs)."""
+        """Return a dense weight of this shape as a view of shape (fan_in, n_outputs)."""
         return weight if self.layout == "in_out" else weight.T
-
-
-def check_shape(shape: object) -> tuple[int, int]:
-    """Return a pair of sizes as a tuple of int, else raise ShapeError."""
-    try:
-        sizes = tuple(shape)
-    except TypeError:
-        sizes = ()
-    if len(sizes) == 2 and all(isinstance(n, numbers.Integral) and n >= 0 for n in sizes):
-        return int(sizes[0]), int(sizes[1])
-    raise ShapeError(f"shape={shape!r}: expected two integers >= 0, (fan_in, fan_out).")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from minidl.errors import out_of_range, unknown_name
-from minidl.init.base import Initializer, Law
+from minidl.init.base import Initializer
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
+from minidl.init.law import Law
 from minidl.init.registry import register
 from minidl.options import number, positive
 

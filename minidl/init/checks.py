@@ -1,0 +1,38 @@
+"""Checks of the arrays that initializers fill."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minidl.errors import DtypeError, OptionError, ShapeError
+from minidl.init.spec import LayerSpec
+
+
+def check_dtype(dtype: object) -> np.dtype:
+    """Return float32 or float64 as a dtype, else raise DtypeError."""
+    try:
+        # NumPy takes None for float64, in np.dtype() and in ==; here it is a mistake.
+        if dtype is not None and np.dtype(dtype) in (np.dtype(np.float32), np.dtype(np.float64)):
+            return np.dtype(dtype)
+    except TypeError:
+        pass
+    raise DtypeError(f"dtype={dtype!r}: expected float32 or float64.")
+
+
+def check_array(argument: str, array: object, shape: tuple[int, ...]) -> None:
+    """Raise unless `array` is a writeable ndarray of that shape, float32 or float64."""
+    if not isinstance(array, np.ndarray):
+        raise DtypeError(f"{argument}: expected an ndarray, got {type(array).__name__}.")
+    if array.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise DtypeError(f"{argument}: expected dtype float32 or float64, got {array.dtype}.")
+    if array.shape != shape:
+        raise ShapeError(f"{argument}: expected shape {shape}, got {array.shape}.")
+    if not array.flags.writeable:
+        raise OptionError(f"{argument}: expected a writeable array, got a read-only one.")
+
+
+def check_arrays(spec: LayerSpec, weight: object, bias: object) -> None:
+    """Raise unless weight and bias are arrays that the layer can have."""
+    check_array("weight", weight, spec.shape)
+    if bias is not None:
+        check_array("bias", bias, (spec.n_outputs,))

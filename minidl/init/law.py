@@ -1,0 +1,53 @@
+"""Plain distributions: independent elements, the same law for any shape."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from minidl.errors import OptionError
+from minidl.init.base import Initializer
+
+__all__ = ["Law"]
+
+
+@dataclass(frozen=True, repr=False)
+class Law(Initializer):
+    """Base class of the plain distributions: independent elements, the same law for any shape.
+
+    A subclass defines ``draw(view, key)``, ``largest()``, ``variance``, ``bound`` and ``cdf``.
+    """
+
+    def draw(self, view: np.ndarray, key: tuple[int, int]) -> None:
+        """Write the numbers of a stream."""
+        raise NotImplementedError
+
+    def largest(self) -> float:
+        """Return a number that no absolute value of a draw exceeds."""
+        return self.bound()
+
+    def fill(self, view, stream, fan_in=None, fan_out=None):
+        if not view.size:
+            return
+        limit = float(np.finfo(view.dtype).max)
+        if self.largest() > limit:
+            raise OptionError(f"{self!r}: values can exceed {limit:.3g}, the largest {view.dtype}.")
+        self.draw(view, stream.key)
+
+    def law(self, fan_in=None, fan_out=None):
+        return self
+
+    def variance(self, fan_in=None, fan_out=None):
+        raise NotImplementedError
+
+    def std(self, fan_in=None, fan_out=None):
+        """Return the standard deviation of an element."""
+        return math.sqrt(self.variance())
+
+    def bound(self, fan_in=None, fan_out=None):
+        raise NotImplementedError
+
+    def cdf(self, fan_in=None, fan_out=None):
+        raise NotImplementedError
