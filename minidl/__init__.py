@@ -26,14 +26,14 @@ from minidl.kernels.threads import get_num_threads, set_num_threads
 from minidl.version import __version__
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOME
-    from minidl import activations, callbacks, datasets, errors, init, losses, schedules
+    from minidl import activations, callbacks, datasets, errors, init, losses, schedules, theory
     from minidl.config import show_config
     from minidl.layers import Activation, Dense
     from minidl.model import MLP, Sequential
     from minidl.optim import SGD
     from minidl.saving import load
 
-_ROOMS = ("activations", "callbacks", "datasets", "errors", "init", "losses", "schedules")
+_ROOMS = ("activations", "callbacks", "datasets", "errors", "init", "losses", "schedules", "theory")
 _HOME = {
     "MLP": "minidl.model",
     "SGD": "minidl.optim",
@@ -63,6 +63,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "theory",
 ]
 
 

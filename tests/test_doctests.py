@@ -98,6 +98,7 @@ def public_callables():
         minidl.schedules,
         minidl.callbacks,
         minidl.datasets,
+        minidl.theory,
     ):
         for name in room.__all__:
             thing = getattr(room, name)
