@@ -1,4 +1,4 @@
-"""Fans of weights in the layouts of several libraries, counted by hand, and what a layout does to a kernel."""
+"""Fans of weights in the layouts of several libraries, counted by hand; where a layout puts a kernel."""
 
 import itertools
 

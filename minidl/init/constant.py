@@ -44,7 +44,7 @@ class _SameValue(Law):
         """No hidden layer, whatever its activation."""
         from minidl.theory import Verdict
 
-        return Verdict(False, self.fails)
+        return Verdict(False, f"{self.fails}.")
 
 
 @register("zeros")

@@ -19,6 +19,12 @@ class Law(Initializer):
 
     A subclass defines ``draw(view, key)``, ``largest()``, ``variance``, ``bound`` and ``cdf``, and
     ``center()`` unless the mean is 0.
+
+    Examples
+    --------
+    >>> from minidl.init import Uniform
+    >>> isinstance(Uniform(-1.0, 1.0), Law), Uniform(-1.0, 1.0).std()
+    (True, 0.5773502691896257)
     """
 
     def draw(self, view: np.ndarray, key: tuple[int, int]) -> None:
@@ -65,6 +71,6 @@ class Law(Initializer):
 
         reason = (
             f"weights of mean {self.center():.6g} give all units of a layer a common part, which grows with "
-            "the width: the units become copies of each other"
+            "the width: the units become copies of each other."
         )
         return Verdict(False, reason)

@@ -157,12 +157,12 @@ class Xavier(_Scaled):
     gain: float = 1.0
     mode: ClassVar[str] = "fan_avg"
     assumes: ClassVar[str] = (
-        "an activation that is odd and near the identity at 0, units in that linear range, and layers of about "
-        "equal width"
+        "an activation that is odd and near the identity at 0, units in that linear range, and layers of "
+        "about equal width"
     )
     fails: ClassVar[str] = (
-        "relu: the second moment halves in each layer; a layer with fan_in far from fan_out keeps neither the "
-        "signal nor the gradient"
+        "relu: the second moment halves in each layer; a layer with fan_in far from fan_out keeps neither "
+        "the signal nor the gradient"
     )
     examples: ClassVar[tuple[str, ...]] = (
         "Xavier()",
@@ -218,8 +218,8 @@ class He(_Scaled):
     slope: float = 0.0
     assumes: ClassVar[str] = "relu, or the given slope below 0, and pre-activations symmetric about 0"
     fails: ClassVar[str] = (
-        "activations that damp more than relu, gelu and silu among them: the signal decays; very deep or narrow "
-        "relu nets: units die and all inputs come to look alike"
+        "activations that damp more than relu, gelu and silu among them: the signal decays; very deep or "
+        "narrow relu nets: units die and all inputs come to look alike"
     )
     examples: ClassVar[tuple[str, ...]] = (
         "He()",
