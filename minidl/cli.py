@@ -1,4 +1,4 @@
-"""The command ``minidl``: train, bench, config.
+"""The command ``minidl``: train, bench, inits, config.
 
 A user's mistake is one line on stderr and exit code 2; Ctrl-C keeps the parameters of the last finished
 step, prints the table and exits with 130.
@@ -55,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_bench(commands)
+    _add_inits(commands)
     config = commands.add_parser("config", help="print version, instruction set, threads, compiler")
     config.set_defaults(run=_config)
     return parser
@@ -135,6 +136,63 @@ def _bench(options) -> int:
         bench.write_json(options.json, record)
         print(f"written to {options.json}")
     return 0
+
+
+def _add_inits(commands) -> None:
+    inits = commands.add_parser(
+        "inits",
+        help="list the initializers, or print all that one of them knows",
+        description="Without a name: a table of all schemes. With one: its formula, law, what it suits, "
+        "where it fails, its paper, its arguments and a histogram of a draw.",
+        allow_abbrev=False,
+    )
+    add = inits.add_argument
+    add("name", nargs="?", metavar="NAME", help='such as he_normal or "he(slope=0.2)" (default: the table)')
+    add("--shape", metavar="784x256", help="fan_in and fan_out of the draw (default: 784x256)")
+    add("--activation", metavar="relu", help="of the layer of the draw, and judged (default: one that works)")
+    add("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+    add("--plot", metavar="FILE.png", help="write a picture of the draw and its law (needs matplotlib)")
+    add("--json", action="store_true", help="print data instead of text")
+    inits.set_defaults(run=_inits)
+
+
+def _inits(options) -> int:
+    import json
+
+    from minidl import activations, init
+    from minidl.init import catalogue, sample
+
+    if options.name is None:
+        for option in ("shape", "activation", "plot"):
+            if getattr(options, option) is not None:
+                raise OptionError(
+                    f"--{option} goes with a name, as in: minidl inits he_normal --{option} ..."
+                )
+        print(json.dumps(catalogue.records(), indent=2) if options.json else catalogue.table())
+        return 0
+    x = init.get(options.name)
+    shape = None if options.shape is None else _shape(options.shape)
+    activation = None if options.activation is None else str(activations.get(options.activation))
+    _check_folder("--plot", options.plot)
+    choices = (x, shape, activation, options.seed)
+    text = json.dumps(catalogue.record(*choices), indent=2) if options.json else catalogue.card(*choices)
+    if options.plot is not None:
+        sample.plot(sample.draw(*choices), options.plot)
+    print(text)
+    if options.plot is not None:
+        print(f"written to {options.plot}", file=sys.stderr if options.json else sys.stdout)
+    return 0
+
+
+def _shape(text: str) -> tuple[int, int]:
+    """Parse "784x256"."""
+    try:
+        fan_in, fan_out = (int(part) for part in text.lower().split("x"))
+        if fan_in < 1 or fan_out < 1:
+            raise ValueError
+    except ValueError:
+        raise OptionError(f"--shape {text!r}: expected fan_in x fan_out such as 784x256.") from None
+    return fan_in, fan_out
 
 
 def _check_folder(option: str, path: str | None) -> None:

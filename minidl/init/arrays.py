@@ -64,6 +64,11 @@ class Fixed(Initializer):
 
     value: np.ndarray
     formula: ClassVar[str] = "W = the given array"
+    assumes: ClassVar[str] = "a weight of exactly the shape of the array"
+    fails: ClassVar[str] = "a layer of another shape is refused; the seed changes nothing"
+    paper: ClassVar[str] = "none (the values are the user's)"
+    distribution: ClassVar[str] = "given"
+    examples: ClassVar[tuple[str, ...]] = ("Fixed([[0.5, -1.0], [2.0, 0.25]])",)
 
     def __post_init__(self):
         self._set(value=_real_array("value", self.value))
@@ -122,6 +127,10 @@ class FromFunction(Initializer):
 
     function: Callable
     formula: ClassVar[str] = "W = function(shape, stream, dtype)"
+    assumes: ClassVar[str] = "that the function draws from its stream and from nothing else"
+    fails: ClassVar[str] = "it cannot be written to a file: register a class for that"
+    paper: ClassVar[str] = "none (the values are the user's)"
+    distribution: ClassVar[str] = "given"
 
     def __post_init__(self):
         if not callable(self.function):

@@ -144,7 +144,12 @@ class Auto(Rule):
     LeCun()
     """
 
-    formula: ClassVar[str] = "by activation and place of the layer"
+    formula: ClassVar[str] = "by activation and place of the layer; net.init_plan() shows the choices"
+    assumes: ClassVar[str] = "a plain stack of layers, and data of about mean 0 and variance 1"
+    fails: ClassVar[str] = "an activation that it does not know is treated as if it were linear"
+    paper: ClassVar[str] = "none (the rules of the papers that the documentation of auto() cites)"
+    distribution: ClassVar[str] = "by layer"
+    examples: ClassVar[tuple[str, ...]] = ("Auto()",)
 
     def resolve(self, spec):
         return auto(spec)

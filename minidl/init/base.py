@@ -48,7 +48,7 @@ class Initializer:
     assumes, fails : str
         What it takes for granted, and where it goes wrong.
     paper : str
-        Where it comes from; empty if it has no source.
+        Where it comes from, with the year; "none (...)" and the reason if there is no paper.
     mode : str
         The fan it divides by: "fan_in", "fan_out", "fan_avg", "fan_geo", or "none".
     distribution : str
@@ -337,6 +337,11 @@ class Rule(Initializer):
 
     def law(self, fan_in, fan_out):
         raise self._needs_a_layer()
+
+    def suits(self, activation):
+        """Judge the choice for a layer in the middle of a deep plain network."""
+        spec = LayerSpec("", (WIDE, WIDE), activation=activation, index=5, depth=10)
+        return self.resolve(spec)[0].suits(activation)
 
     def _needs_a_layer(self) -> OptionError:
         name = type(self).__name__

@@ -9,7 +9,13 @@ from minidl.init.spec import LayerSpec
 
 
 def check_dtype(dtype: object) -> np.dtype:
-    """Return float32 or float64 as a dtype, else raise DtypeError."""
+    """Return float32 or float64 as a dtype, else raise DtypeError.
+
+    Examples
+    --------
+    >>> check_dtype("float32")
+    dtype('float32')
+    """
     try:
         # NumPy takes None for float64, in np.dtype() and in ==; here it is a mistake.
         if dtype is not None and np.dtype(dtype) in (np.dtype(np.float32), np.dtype(np.float64)):

@@ -18,6 +18,9 @@ __all__ = ["Constant", "Ones", "Zeros"]
 class _SameValue(Law):
     """What the constants share; `value` is a class attribute or a field."""
 
+    distribution: ClassVar[str] = "constant"
+    paper: ClassVar[str] = "none (a definition)"
+
     def draw(self, view, key):
         view[...] = self.value
 
@@ -29,9 +32,19 @@ class _SameValue(Law):
         """Return the absolute value of the constant."""
         return abs(self.value)
 
+    def center(self):
+        """Return the constant."""
+        return self.value
+
     def cdf(self, fan_in=None, fan_out=None):
         """Return the step function at the constant."""
         return lambda x: np.where(np.asarray(x) < self.value, 0.0, 1.0)
+
+    def suits(self, activation):
+        """No hidden layer, whatever its activation."""
+        from minidl.theory import Verdict
+
+        return Verdict(False, f"{self.fails}.")
 
 
 @register("zeros")
@@ -48,6 +61,11 @@ class Zeros(_SameValue):
     """
 
     formula: ClassVar[str] = "W = 0"
+    assumes: ClassVar[str] = "other parameters break the symmetry: a bias, a readout, the end of a branch"
+    fails: ClassVar[str] = (
+        "a hidden layer of zeros learns nothing where act(0) = 0, and otherwise its units stay equal"
+    )
+    examples: ClassVar[tuple[str, ...]] = ("Zeros()",)
     value: ClassVar[float] = 0.0
 
 
@@ -65,6 +83,9 @@ class Ones(_SameValue):
     """
 
     formula: ClassVar[str] = "W = 1"
+    assumes: ClassVar[str] = "a scale that multiplies each unit by itself, as in a normalization"
+    fails: ClassVar[str] = "a hidden weight: units with equal weights stay equal, so the layer has rank 1"
+    examples: ClassVar[tuple[str, ...]] = ("Ones()",)
     value: ClassVar[float] = 1.0
 
 
@@ -88,6 +109,9 @@ class Constant(_SameValue):
 
     value: float
     formula: ClassVar[str] = "W = value"
+    assumes: ClassVar[str] = "a bias or a scale"
+    fails: ClassVar[str] = "a hidden weight: units with equal weights stay equal, so the layer has rank 1"
+    examples: ClassVar[tuple[str, ...]] = ("Constant(-0.25)",)
 
     def __post_init__(self):
         self._set(value=number("value", self.value, "a finite number", lambda x: True))

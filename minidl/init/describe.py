@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from minidl import activations
-from minidl.errors import OptionError
+from minidl.errors import MinidlError, OptionError
 from minidl.init.base import Initializer
 
 __all__ = ["describe", "suited"]
@@ -46,7 +46,7 @@ def suited(x: Initializer) -> tuple[list[str], list[str]]:
     for name in activations.names():
         try:
             (yes if x.suits(name) else no).append(name)
-        except OptionError:  # it has no variance, or it needs a layer
+        except MinidlError:  # it has no variance, or it needs to know more of a layer
             continue
     return yes, no
 

@@ -20,6 +20,14 @@ __all__ = ["Normal", "TruncatedNormal", "Uniform"]
 _FARTHEST = 8.3
 
 
+# The plain distributions share these.
+_ASSUMES = "that the number was chosen for the width of the layer: nothing here looks at it"
+_FAILS = (
+    "another width: the variance of the pre-activations is fan_in times that of a weight, so wide layers "
+    "saturate or explode and narrow ones vanish"
+)
+
+
 def _finite(argument, value):
     return number(argument, value, "a finite number", lambda x: True)
 
@@ -42,7 +50,12 @@ class Uniform(Law):
 
     low: float = -0.05
     high: float = 0.05
-    formula: ClassVar[str] = "W ~ U(low, high)"
+    formula: ClassVar[str] = "W ~ U(low, high), variance (high - low)^2 / 12"
+    assumes: ClassVar[str] = _ASSUMES
+    fails: ClassVar[str] = _FAILS
+    paper: ClassVar[str] = "none (a definition; the default is that of Keras's RandomUniform)"
+    distribution: ClassVar[str] = "uniform"
+    examples: ClassVar[tuple[str, ...]] = ("Uniform()", "Uniform(-0.3, 0.1)")
 
     def __post_init__(self):
         self._set(low=_finite("low", self.low), high=_finite("high", self.high))
@@ -60,6 +73,10 @@ class Uniform(Law):
     def bound(self, fan_in=None, fan_out=None):
         """Return the larger absolute value of low and high."""
         return max(abs(self.low), abs(self.high))
+
+    def center(self):
+        """Return (low + high) / 2."""
+        return self.low / 2.0 + self.high / 2.0
 
     def cdf(self, fan_in=None, fan_out=None):
         """Return the function (x - low) / (high - low), cut to [0, 1]."""
@@ -91,6 +108,13 @@ class Normal(Law):
     sigma: float
     mean: float
     formula: ClassVar[str] = "W ~ N(mean, std^2)"
+    assumes: ClassVar[str] = _ASSUMES
+    fails: ClassVar[str] = _FAILS
+    paper: ClassVar[str] = (
+        "none (a definition; std=0.02 is the rule of Radford, Metz, Chintala 2015, DCGAN, arXiv:1511.06434)"
+    )
+    distribution: ClassVar[str] = "normal"
+    examples: ClassVar[tuple[str, ...]] = ("Normal()", "Normal(0.02)", "Normal(0.3, mean=1.0)")
 
     def __init__(self, std: float = 0.05, mean: float = 0.0):
         self._set(sigma=non_negative("std", std), mean=_finite("mean", mean))
@@ -112,6 +136,10 @@ class Normal(Law):
     def bound(self, fan_in=None, fan_out=None):
         """Return infinity (if std > 0)."""
         return math.inf if self.sigma > 0.0 else abs(self.mean)
+
+    def center(self):
+        """Return the mean."""
+        return self.mean
 
     def cdf(self, fan_in=None, fan_out=None):
         """Return the normal cumulative distribution function."""
@@ -165,7 +193,16 @@ class TruncatedNormal(Law):
     mean: float
     cut: float
     std_is: str
-    formula: ClassVar[str] = "W ~ N(mean, s^2) given |W - mean| <= cut s"
+    formula: ClassVar[str] = "W ~ N(mean, s^2) given |W - mean| <= cut s; s such that W has the given std"
+    assumes: ClassVar[str] = _ASSUMES
+    fails: ClassVar[str] = _FAILS
+    paper: ClassVar[str] = "none (a definition)"
+    distribution: ClassVar[str] = "truncated_normal"
+    examples: ClassVar[tuple[str, ...]] = (
+        "TruncatedNormal()",
+        "TruncatedNormal(0.1, mean=2.0, cut=1.5)",
+        "TruncatedNormal(0.5, std_is='pre')",
+    )
 
     def __init__(self, std: float = 0.05, mean: float = 0.0, cut: float = 2.0, std_is: str = "post"):
         if std_is not in ("post", "pre"):
@@ -199,6 +236,10 @@ class TruncatedNormal(Law):
     def bound(self, fan_in=None, fan_out=None):
         """Return |mean| + cut s."""
         return abs(self.mean) + self.cut * self.pre_std
+
+    def center(self):
+        """Return the mean, which the cut on both sides leaves where it is."""
+        return self.mean
 
     def cdf(self, fan_in=None, fan_out=None):
         """Return the cumulative distribution function of the cut law."""

@@ -46,10 +46,31 @@ class Pair(Initializer):
 
     weight: Initializer
     bias: Initializer
-    formula: ClassVar[str] = "weight and bias each by their own rule"
+    assumes: ClassVar[str] = "what its two parts assume"
+    fails: ClassVar[str] = "where one of its parts fails"
+    paper: ClassVar[str] = "none (a combination)"
+    examples: ClassVar[tuple[str, ...]] = (
+        "Pair('he_normal', 'normal(0.2)')",
+        "Pair('xavier_uniform', bias='lecun_uniform')",
+    )
 
     def __post_init__(self):
         self._set(weight=get(self.weight), bias=get(self.bias))
+
+    @property
+    def formula(self) -> str:
+        """Those of the two parts."""
+        return f"weight: {self.weight.formula}; bias: by {self.bias!r}"
+
+    @property
+    def mode(self) -> str:
+        """The fan that the weight is divided by."""
+        return self.weight.mode
+
+    @property
+    def distribution(self) -> str:
+        """That of the weight."""
+        return self.weight.distribution
 
     def init_layer(self, spec, seed, weight, bias=None):
         check_arrays(spec, weight, bias)

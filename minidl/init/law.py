@@ -17,7 +17,14 @@ __all__ = ["Law"]
 class Law(Initializer):
     """Base class of the plain distributions: independent elements, the same law for any shape.
 
-    A subclass defines ``draw(view, key)``, ``largest()``, ``variance``, ``bound`` and ``cdf``.
+    A subclass defines ``draw(view, key)``, ``largest()``, ``variance``, ``bound`` and ``cdf``, and
+    ``center()`` unless the mean is 0.
+
+    Examples
+    --------
+    >>> from minidl.init import Uniform
+    >>> isinstance(Uniform(-1.0, 1.0), Law), Uniform(-1.0, 1.0).std()
+    (True, 0.5773502691896257)
     """
 
     def draw(self, view: np.ndarray, key: tuple[int, int]) -> None:
@@ -39,6 +46,10 @@ class Law(Initializer):
     def law(self, fan_in=None, fan_out=None):
         return self
 
+    def center(self) -> float:
+        """Return the mean of an element."""
+        return 0.0
+
     def variance(self, fan_in=None, fan_out=None):
         raise NotImplementedError
 
@@ -51,3 +62,15 @@ class Law(Initializer):
 
     def cdf(self, fan_in=None, fan_out=None):
         raise NotImplementedError
+
+    def suits(self, activation):
+        """Judge by mean-field theory; it holds for weights of mean 0 only, others are refused."""
+        if self.center() == 0.0:
+            return super().suits(activation)
+        from minidl.theory import Verdict
+
+        reason = (
+            f"weights of mean {self.center():.6g} give all units of a layer a common part, which grows with "
+            "the width: the units become copies of each other."
+        )
+        return Verdict(False, reason)

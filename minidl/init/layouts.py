@@ -32,6 +32,8 @@ class Layout:
         The layer is so many separate layers side by side. In a convolution the axis i counts the inputs of
         one group and o the outputs of all; in a transposed one i counts all and o those of one group.
     transposed : bool
+        A transposed convolution, or another weight whose axes count in that way: Keras's depthwise kernels
+        (height, width, inputs, multiplier) are ``"hwio"`` with ``transposed=True``, groups = inputs.
 
     Raises
     ------
@@ -52,18 +54,29 @@ class Layout:
 
     def __post_init__(self):
         letters = DENSE.get(self.name, self.name) if isinstance(self.name, str) else ""
-        window = set(letters) - set("io")
-        if set("io") - set(letters) or len(set(letters)) < len(letters) or window - set(KERNEL_AXES):
+        unknown = set(letters) - set("io") - set(KERNEL_AXES)
+        if not set("io") <= set(letters) or len(set(letters)) < len(letters) or unknown:
             raise OptionError(
                 f"layout={self.name!r}: expected 'in_out', 'out_in', or a letter for each axis, one o, one i "
                 f"and any of {' '.join(KERNEL_AXES)} for the window, such as 'oihw' or 'hwio'."
             )
-        count("groups", self.groups, minimum=1)
+        if not isinstance(self.transposed, bool):
+            raise out_of_range("transposed", self.transposed, "True or False")
+        object.__setattr__(self, "groups", count("groups", self.groups, minimum=1))
 
     @property
     def axes(self) -> str:
         """One letter for each axis."""
         return DENSE.get(self.name, self.name)
+
+    @property
+    def kernel_axes(self) -> str:
+        """The letters of the axes of :meth:`kernel_shape`: ``"oi"``, then the window.
+
+        The window has an order of its own, so that a connection has the same place in the kernel, and so
+        the same number, whichever way round a layout names height and width.
+        """
+        return "oi" + "".join(axis for axis in KERNEL_AXES if axis in self.axes)
 
     def check(self, shape: object) -> tuple[int, ...]:
         """Return a shape as a tuple of int, or raise if it does not fit the layout."""
@@ -71,7 +84,7 @@ class Layout:
             sizes = tuple(shape)
         except TypeError:
             sizes = None
-        if sizes is None or not all(isinstance(n, numbers.Integral) and n >= 0 for n in sizes):
+        if sizes is None or not all(map(_is_size, sizes)):
             raise ShapeError(f"shape={shape!r}: expected integers >= 0.")
         if len(sizes) == 1:
             raise ShapeError(
@@ -91,10 +104,9 @@ class Layout:
     def kernel_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape (all outputs, inputs of one group, *window) of the same weight."""
         size = dict(zip(self.axes, shape, strict=True))
-        n_in, n_out = size.pop("i"), size.pop("o")
         if self.transposed:
-            n_in, n_out = n_in // self.groups, n_out * self.groups
-        return n_out, n_in, *size.values()
+            size["i"], size["o"] = size["i"] // self.groups, size["o"] * self.groups
+        return tuple(size[axis] for axis in self.kernel_axes)
 
     def fans(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Return how many inputs feed one output, and how many outputs one input feeds.
@@ -110,8 +122,11 @@ class Layout:
             n_out, n_in, *window = kernel.shape
             kernel = kernel.reshape(self.groups, n_out // self.groups, n_in, *window)
             kernel = kernel.swapaxes(0, 1).reshape(n_out // self.groups, self.groups * n_in, *window)
-        order = "oi" + "".join(axis for axis in self.axes if axis not in "io")
-        weight[...] = kernel.transpose([order.index(axis) for axis in self.axes])
+        weight[...] = kernel.transpose([self.kernel_axes.index(axis) for axis in self.axes])
+
+
+def _is_size(n: object) -> bool:
+    return isinstance(n, numbers.Integral) and not isinstance(n, bool) and n >= 0
 
 
 def fans(

@@ -79,6 +79,24 @@ def names() -> list[str]:
     return sorted(_factories)
 
 
+def factory(name: str) -> Callable[..., Initializer]:
+    """Return what a name stands for: a class, or a function that returns an initializer.
+
+    Raises
+    ------
+    OptionError
+        The name is unknown.
+
+    Examples
+    --------
+    >>> factory("he").__name__
+    'He'
+    """
+    if name not in _factories:
+        raise unknown_name("init", name, _factories)
+    return _factories[name]
+
+
 def get(x: object) -> Initializer:
     """Return the initializer that `x` stands for.
 
@@ -110,9 +128,7 @@ def get(x: object) -> Initializer:
         return x
     if isinstance(x, str):
         name, args, kwargs = parse_call("init", x)
-        if name not in _factories:
-            raise unknown_name("init", name, _factories)
-        return _make(x, _factories[name], args, kwargs)
+        return _make(x, factory(name), args, kwargs)
     if isinstance(x, np.ndarray):
         return Fixed(x)
     if isinstance(x, type) and issubclass(x, Initializer):

@@ -106,6 +106,19 @@ class VarianceScaling(_Scaled):
     scale: float = 1.0
     mode: str = "fan_in"
     distribution: str = "normal"
+    assumes: ClassVar[str] = "inputs of mean 0 or weights of mean 0, and a scale that fits the activation"
+    fails: ClassVar[str] = (
+        "a scale other than 1 / E[act(z)^2]: the signal grows or shrinks by their ratio in each layer"
+    )
+    paper: ClassVar[str] = (
+        "none (the family of LeCun 1998, Glorot 2010 and He 2015; as VarianceScaling in Keras and JAX)"
+    )
+    examples: ClassVar[tuple[str, ...]] = (
+        "VarianceScaling()",
+        "VarianceScaling(0.5, mode='fan_avg', distribution='truncated_normal')",
+        "VarianceScaling(3.0, mode='fan_geo', distribution='uniform')",
+        "VarianceScaling(2.0, mode='fan_out')",
+    )
 
     def __post_init__(self):
         self._set(scale=positive("scale", self.scale))
@@ -143,6 +156,19 @@ class Xavier(_Scaled):
     distribution: str = "uniform"
     gain: float = 1.0
     mode: ClassVar[str] = "fan_avg"
+    assumes: ClassVar[str] = (
+        "an activation that is odd and near the identity at 0, units in that linear range, and layers of "
+        "about equal width"
+    )
+    fails: ClassVar[str] = (
+        "relu: the second moment halves in each layer; a layer with fan_in far from fan_out keeps neither "
+        "the signal nor the gradient"
+    )
+    examples: ClassVar[tuple[str, ...]] = (
+        "Xavier()",
+        "Xavier('normal', gain=1.5)",
+        "Xavier('truncated_normal')",
+    )
     paper: ClassVar[str] = (
         "Glorot, Bengio 2010, Understanding the difficulty of training deep feedforward neural "
         "networks, AISTATS"
@@ -190,6 +216,17 @@ class He(_Scaled):
     distribution: str = "normal"
     mode: str = "fan_in"
     slope: float = 0.0
+    assumes: ClassVar[str] = "relu, or the given slope below 0, and pre-activations symmetric about 0"
+    fails: ClassVar[str] = (
+        "activations that damp more than relu, gelu and silu among them: the signal decays; very deep or "
+        "narrow relu nets: units die and all inputs come to look alike"
+    )
+    examples: ClassVar[tuple[str, ...]] = (
+        "He()",
+        "He('uniform', slope=0.5)",
+        "He('truncated_normal', mode='fan_out')",
+        "He(mode='fan_geo')",
+    )
     paper: ClassVar[str] = "He, Zhang, Ren, Sun 2015, Delving deep into rectifiers, arXiv:1502.01852"
 
     def __post_init__(self):
@@ -230,7 +267,13 @@ class LeCun(_Scaled):
     distribution: str = "normal"
     scale: ClassVar[float] = 1.0
     mode: ClassVar[str] = "fan_in"
-    paper: ClassVar[str] = "LeCun, Bottou, Orr, Müller 1998, Efficient BackProp"
+    assumes: ClassVar[str] = "inputs of mean 0 and variance 1, and an activation that keeps them so"
+    fails: ClassVar[str] = "relu: the second moment halves in each layer; tanh decays as well, but slowly"
+    paper: ClassVar[str] = (
+        "LeCun, Bottou, Orr, Müller 1998, Efficient BackProp; for selu: Klambauer, Unterthiner, Mayr, "
+        "Hochreiter 2017, Self-normalizing neural networks, arXiv:1706.02515"
+    )
+    examples: ClassVar[tuple[str, ...]] = ("LeCun()", "LeCun('uniform')", "LeCun('truncated_normal')")
 
 
 for _scheme, _names in {
