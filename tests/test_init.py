@@ -501,7 +501,12 @@ def test_get_by_name(text, expected):
 
 
 def test_every_name_makes_an_initializer():
-    needs_arguments = {"constant": (0.5,), "fixed": ([1.0],), "pair": ("he", "zeros")}
+    needs_arguments = {
+        "constant": (0.5,),
+        "fixed": ([1.0],),
+        "pair": ("he", "zeros"),
+        "sphere_coordinate": (3,),
+    }
     for name in init.names():
         arguments = needs_arguments.get(name, ())
         assert isinstance(registry._factories[name](*arguments), init.Initializer), name

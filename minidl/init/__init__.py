@@ -19,6 +19,7 @@ from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.joint import Pair
 from minidl.init.law import Law
 from minidl.init.layouts import Layout, fans
+from minidl.init.orthogonal import Orthogonal, SemiOrthogonal, SphereCoordinate
 from minidl.init.plan import InitPlan, LayerPlan
 from minidl.init.registry import from_dict, get, names, register
 from minidl.init.spec import LayerSpec
@@ -40,8 +41,11 @@ __all__ = [
     "LeCun",
     "Normal",
     "Ones",
+    "Orthogonal",
     "Pair",
     "Rule",
+    "SemiOrthogonal",
+    "SphereCoordinate",
     "Stream",
     "TruncatedNormal",
     "Uniform",

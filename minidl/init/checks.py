@@ -42,3 +42,10 @@ def check_arrays(spec: LayerSpec, weight: object, bias: object) -> None:
     check_array("weight", weight, spec.shape)
     if bias is not None:
         check_array("bias", bias, (spec.n_outputs,))
+
+
+def check_largest(rule: object, largest: float, dtype: np.dtype) -> None:
+    """Raise if values of that size do not fit into the dtype."""
+    limit = float(np.finfo(dtype).max)
+    if largest > limit:
+        raise OptionError(f"{rule!r}: values can exceed {limit:.3g}, the largest {dtype}.")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minidl.errors import OptionError
 from minidl.init.base import Initializer
+from minidl.init.checks import check_largest
 
 __all__ = ["Law"]
 
@@ -38,9 +38,7 @@ class Law(Initializer):
     def fill(self, view, stream, fan_in=None, fan_out=None):
         if not view.size:
             return
-        limit = float(np.finfo(view.dtype).max)
-        if self.largest() > limit:
-            raise OptionError(f"{self!r}: values can exceed {limit:.3g}, the largest {view.dtype}.")
+        check_largest(self, self.largest(), view.dtype)
         self.draw(view, stream.key)
 
     def law(self, fan_in=None, fan_out=None):
