@@ -17,6 +17,7 @@ from minidl.engine.predict import SMALL_FLOPS, SmallPredictor
 from minidl.engine.program import BoundProgram
 from minidl.errors import OptionError, ShapeError, out_of_range
 from minidl.history import History
+from minidl.init.outlook import warn_if_hopeless
 from minidl.layers import Dense, Layer, check_stack
 from minidl.lowering import Task, lower, output_width, parameter_shapes
 
@@ -112,7 +113,9 @@ class Sequential:
         layout = Layout(parameter_shapes(self.layers, n_inputs), self.dtype)
         self.n_inputs, self.n_outputs = n_inputs, output_width(self.layers, n_inputs)
         params = ParamStore(layout)
-        for spec, initializer in self._initializers():
+        pairs = list(self._initializers())
+        warn_if_hopeless(pairs, stacklevel=3)
+        for spec, initializer in pairs:
             initializer.init_layer(
                 spec, self.seed, params[f"{spec.path}.weight"], params.get(f"{spec.path}.bias")
             )

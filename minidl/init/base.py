@@ -252,12 +252,15 @@ class Initializer:
         """Return by role the factors on the learning rate that the scheme requires; mostly none."""
         return {}
 
-    def suits(self, activation: str) -> Verdict:
+    def suits(self, activation: str, depth: int = 10, limit: float = 1e3) -> Verdict:
         """Judge whether wide hidden layers of this activation carry a signal, by mean-field theory.
 
         Parameters
         ----------
         activation : str
+        depth, limit
+            The signal and the squared gradients must stay within a factor of `limit` over so many layers, see
+            :func:`minidl.theory.verdict`.
 
         Returns
         -------
@@ -273,7 +276,7 @@ class Initializer:
         from minidl.theory import verdict
 
         sigma_w2 = WIDE * self.variance(WIDE, WIDE)
-        return verdict(activation, sigma_w2, self.bias_variance(WIDE, WIDE))
+        return verdict(activation, sigma_w2, self.bias_variance(WIDE, WIDE), depth, limit)
 
     def describe(self, fan_in: int | None = None, fan_out: int | None = None) -> str:
         """Return what is known about the scheme as text, and its numbers for a shape if one is given.
@@ -338,10 +341,10 @@ class Rule(Initializer):
     def law(self, fan_in, fan_out):
         raise self._needs_a_layer()
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
         """Judge the choice for a layer in the middle of a deep plain network."""
-        spec = LayerSpec("", (WIDE, WIDE), activation=activation, index=5, depth=10)
-        return self.resolve(spec)[0].suits(activation)
+        spec = LayerSpec("", (WIDE, WIDE), activation=activation, index=depth // 2, depth=depth)
+        return self.resolve(spec)[0].suits(activation, depth, limit)
 
     def _needs_a_layer(self) -> OptionError:
         name = type(self).__name__

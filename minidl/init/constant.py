@@ -40,7 +40,7 @@ class _SameValue(Law):
         """Return the step function at the constant."""
         return lambda x: np.where(np.asarray(x) < self.value, 0.0, 1.0)
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
         """No hidden layer, whatever its activation."""
         from minidl.theory import Verdict
 

@@ -61,10 +61,10 @@ class Law(Initializer):
     def cdf(self, fan_in=None, fan_out=None):
         raise NotImplementedError
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
         """Judge by mean-field theory; it holds for weights of mean 0 only, others are refused."""
         if self.center() == 0.0:
-            return super().suits(activation)
+            return super().suits(activation, depth, limit)
         from minidl.theory import Verdict
 
         reason = (

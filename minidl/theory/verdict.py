@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from minidl.options import count
+from minidl.options import count, number
 from minidl.theory.maps import MeanField
 
 __all__ = ["Verdict", "verdict"]
-
-LOW, HIGH = 1e-3, 1e3
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,13 @@ class Verdict:
         return iter((self.ok, self.reason))
 
 
-def verdict(activation: object, sigma_w2: float, sigma_b2: float = 0.0, depth: int = 10) -> Verdict:
+def verdict(
+    activation: object, sigma_w2: float, sigma_b2: float = 0.0, depth: int = 10, limit: float = 1e3
+) -> Verdict:
     """Say whether signal and gradient survive `depth` wide layers.
 
     From q = 1 the variance map is applied `depth` times. Both the variance of the pre-activations and
-    the product of the factors on squared gradients must stay between 1/1000 and 1000.
+    the product of the factors on squared gradients must stay between 1 / limit and limit.
 
     Parameters
     ----------
@@ -47,6 +47,8 @@ def verdict(activation: object, sigma_w2: float, sigma_b2: float = 0.0, depth: i
         fan_in * Var(W) > 0 and Var(b) >= 0.
     depth : int
         Number of layers, >= 1.
+    limit : float
+        > 1.
 
     Returns
     -------
@@ -65,15 +67,17 @@ def verdict(activation: object, sigma_w2: float, sigma_b2: float = 0.0, depth: i
     Verdict(ok=True, reason='relu: after 10 layers q is 1, and squared gradients change by a factor of 1.')
     """
     depth = count("depth", depth, minimum=1)
+    high = number("limit", limit, "a finite number > 1", lambda x: x > 1.0)
+    low = 1.0 / high
     field = MeanField(activation, sigma_w2, sigma_b2)
     label = field.function.label
     q, product = 1.0, 1.0
     for layer in range(1, depth + 1):
         product *= field.chi(q)
         q = field.variance_map(q)
-        if not LOW <= q <= HIGH:
+        if not low <= q <= high:
             return Verdict(False, f"{label}: q {_moves(q)} from 1 to {q:.3g} in {_layers(layer)}.")
-        if not LOW <= product <= HIGH:
+        if not low <= product <= high:
             how = "shrink" if product < 1.0 else "grow"
             text = f"{label}: squared gradients {how} by a factor of {product:.3g} in {_layers(layer)}."
             return Verdict(False, text)
