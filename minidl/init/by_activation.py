@@ -102,6 +102,6 @@ def canonical(activation: object) -> str | None:
     found = activations.get(activation)
     if found.name in OUTPUT_FUNCTIONS:
         raise OptionError(
-            f"activation={str(found)!r} works on whole rows; a scheme by activation needs an element-wise one."
+            f"activation={str(found)!r} works on whole rows; expected an element-wise activation."
         )
     return str(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -68,11 +68,9 @@ class Centered(Initializer):
     True
     """
 
-    base: Initializer = LeCun()
+    base: Initializer = field(default_factory=LeCun)
     q: float = 1.0
-    formula: ClassVar[str] = (
-        "W by the base; b = base's - E[act_before(sqrt(q) z)] * (sum of incoming weights)"
-    )
+    formula: ClassVar[str] = "by the base, then b = b - E[act_before(sqrt(q) z)] * (sum of incoming weights)"
     assumes: ClassVar[str] = "pre-activations of variance q in the layer before"
     fails: ClassVar[str] = "inputs that are 0 for another reason, such as padding or dropout"
     paper: ClassVar[str] = (

@@ -153,7 +153,8 @@ class EdgeOfChaos(_AtPoint):
         None: the activation of each layer, and LeCun normal for the last one.
     sigma_b : float, optional
         Standard deviation of the biases, >= 0 (before the mean is taken off). By default 0.2, or 0 where that
-        is the only possibility; if centered, more where 0.2 gives a q that attracts badly (gelu, silu, softplus).
+        is the only possibility; if centered, more where 0.2 gives a q that attracts badly (gelu, silu,
+        softplus).
     q : float, optional
         Instead of it: the variance of the pre-activations, > 0.
     base : {"normal", "uniform", "truncated_normal", "orthogonal"}
@@ -201,8 +202,8 @@ class EdgeOfChaos(_AtPoint):
         "sigma_w = 10; narrow nets, where the gradient fluctuates like exp(depth / width)"
     )
     paper: ClassVar[str] = (
-        "Poole, Lahiri, Raghu, Sohl-Dickstein, Ganguli 2016, Exponential expressivity in deep neural networks "
-        "through transient chaos, arXiv:1606.05340; Schoenholz, Gilmer, Ganguli, Sohl-Dickstein 2017, Deep "
+        "Poole, Lahiri, Raghu, Sohl-Dickstein, Ganguli 2016, Exponential expressivity in deep neural "
+        "networks through transient chaos, arXiv:1606.05340; Schoenholz, Gilmer, Ganguli, Sohl-Dickstein 2017, Deep "
         "information propagation, arXiv:1611.01232"
     )
     examples: ClassVar[tuple[str, ...]] = (
@@ -210,7 +211,7 @@ class EdgeOfChaos(_AtPoint):
         "EdgeOfChaos('tanh')",
         "EdgeOfChaos('elu', sigma_b=0.1, base='uniform')",
         "EdgeOfChaos('arctan', q=1.5, base='truncated_normal')",
-        "EdgeOfChaos('sigmoid', centered=True)",
+        "EdgeOfChaos('sigmoid', centered=True, q0=0.5)",
     )
 
     def __post_init__(self):

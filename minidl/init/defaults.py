@@ -40,9 +40,7 @@ class TorchDefault(WeightAndBias):
         "deep plain networks: with relu the squared signal and the squared gradient fall to a sixth per "
         "layer, and only the bias keeps the signal from vanishing"
     )
-    paper: ClassVar[str] = (
-        "torch.nn.Linear, from Torch7 (LeCun, Bottou, Orr, Müller 1998, Efficient BackProp)"
-    )
+    paper: ClassVar[str] = "torch.nn.Linear; LeCun, Bottou, Orr, Müller 1998, Efficient BackProp"
     examples: ClassVar[tuple[str, ...]] = ("TorchDefault()",)
     mode: ClassVar[str] = "fan_in"
     distribution: ClassVar[str] = "uniform"
