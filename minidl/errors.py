@@ -27,6 +27,10 @@ class OptionError(MinidlError, ValueError):
     """An option has an unknown name or a value outside its range."""
 
 
+class InitWarning(UserWarning):
+    """An initializer fills a network that will hardly carry a signal; the message says what will happen."""
+
+
 class UnknownParameterError(MinidlError, KeyError):
     """A network has no parameter of that name."""
 

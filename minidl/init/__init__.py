@@ -14,7 +14,10 @@ True
 from minidl.init.arrays import Fixed, FromFunction
 from minidl.init.auto import Auto, auto
 from minidl.init.base import Initializer, Rule
+from minidl.init.centered import Centered
 from minidl.init.constant import Constant, Ones, Zeros
+from minidl.init.critical import Critical, EdgeOfChaos
+from minidl.init.defaults import SklearnDefault, TorchDefault
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.joint import Pair
 from minidl.init.law import Law
@@ -28,7 +31,10 @@ from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
 
 __all__ = [
     "Auto",
+    "Centered",
     "Constant",
+    "Critical",
+    "EdgeOfChaos",
     "Fixed",
     "FromFunction",
     "He",
@@ -46,7 +52,9 @@ __all__ = [
     "Rule",
     "SemiOrthogonal",
     "SphereCoordinate",
+    "SklearnDefault",
     "Stream",
+    "TorchDefault",
     "TruncatedNormal",
     "Uniform",
     "VarianceScaling",

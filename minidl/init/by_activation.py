@@ -1,0 +1,107 @@
+"""What schemes for one activation share: the one that is given, or else that of each layer."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+from minidl import activations
+from minidl.activations import OUTPUT_FUNCTIONS
+from minidl.errors import InitWarning, OptionError
+from minidl.init.base import Initializer
+from minidl.init.spec import LayerSpec
+from minidl.init.weight_and_bias import WeightAndBias
+
+__all__ = ["ByActivation", "canonical"]
+
+
+@dataclass(frozen=True, repr=False)
+class ByActivation(WeightAndBias):
+    """Base class of the schemes made for one activation.
+
+    A subclass has a field ``activation``, a name or None. With a name it is an initializer like any
+    other. With None it is a rule: ``resolve(spec)`` chooses by the activation of the layer, through
+    :meth:`choose`.
+
+    Examples
+    --------
+    >>> from minidl.init import EdgeOfChaos
+    >>> EdgeOfChaos("relu").std(200, 10)
+    0.1
+    >>> EdgeOfChaos().resolve(LayerSpec("0", (200, 10), activation="relu"))[0]
+    EdgeOfChaos(activation='relu')
+    """
+
+    def choose(self, spec: LayerSpec) -> tuple[Initializer, str]:
+        """Return the initializer of a layer, and why, where no activation is given."""
+        raise NotImplementedError
+
+    def resolve(self, spec):
+        if self.activation is not None:
+            return self, "given"
+        try:
+            return self.choose(spec)
+        except OptionError as error:
+            raise OptionError(f"layer {spec.path!r}: {error}") from None
+
+    def init_layer(self, spec, seed, weight, bias=None):
+        chosen = self.resolve(spec)[0]
+        if chosen is self:
+            super().init_layer(spec, seed, weight, bias)
+        else:
+            chosen.init_layer(spec, seed, weight, bias)
+
+    def need_activation(self) -> str:
+        """Return the activation, or raise OptionError for a rule that has only a shape."""
+        if self.activation is None:
+            name = type(self).__name__
+            raise OptionError(
+                f"{self!r} chooses by the activation of a layer: a shape alone is not enough. Give the "
+                f"activation, {name}('tanh'), or see {name}().resolve(spec)[0]."
+            )
+        return self.activation
+
+    def suits(self, activation):
+        if self.activation is not None:
+            return super().suits(activation)
+        # wide and square, as everywhere in suits()
+        spec = LayerSpec("suits", (1000, 1000), activation=activation, input_activation=activation)
+        return self.resolve(spec)[0].suits(activation)
+
+    def check_network(self, specs):
+        """Raise OptionError for a layer that cannot be served; warn where the signal will not get through."""
+        served: dict[str, list[LayerSpec]] = {}
+        for spec in specs:
+            self.resolve(spec)
+            if spec.role != "output":
+                served.setdefault(canonical(spec.activation), []).append(spec)
+        for activation, layers in served.items():
+            problem = self.resolve(layers[0])[0].problem(activation, layers[0].depth)
+            if problem:
+                paths = ", ".join(repr(spec.path) for spec in layers)
+                warnings.warn(f"{self!r}, layers {paths}: {problem}", InitWarning, stacklevel=2)
+
+    def problem(self, activation: str, depth: int) -> str:
+        """Return what will go wrong in hidden layers of an activation; "" if nothing will."""
+        if activation == self.activation:
+            return ""
+        ok, reason = self.suits(activation)
+        return "" if ok else f"made for {self.activation}, but the layers have {activation}: {reason}"
+
+
+def canonical(activation: object) -> str | None:
+    """Return an activation in its shortest spelling, or raise OptionError; None and "auto" give None.
+
+    Examples
+    --------
+    >>> canonical("swish"), canonical("leaky_relu(negative_slope=0.2)")
+    ('silu', 'leaky_relu(0.2)')
+    """
+    if activation is None or activation == "auto":
+        return None
+    found = activations.get(activation)
+    if found.name in OUTPUT_FUNCTIONS:
+        raise OptionError(
+            f"activation={str(found)!r} works on whole rows; expected an element-wise activation."
+        )
+    return str(found)
