@@ -36,3 +36,22 @@ def check_arrays(spec: LayerSpec, weight: object, bias: object) -> None:
     check_array("weight", weight, spec.shape)
     if bias is not None:
         check_array("bias", bias, (spec.n_outputs,))
+
+
+def narrow(scheme: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Round float64 numbers to a dtype, or raise OptionError if one is too large for it."""
+    limit = float(np.finfo(dtype).max)
+    if values.size and not float(np.abs(values).max()) <= limit:
+        raise OptionError(f"{scheme}: values exceed {limit:.3g}, the largest {dtype}.")
+    return values.astype(dtype)
+
+
+def significant(x: float) -> float:
+    """Round to 10 significant digits, so that the last bits of pow() and the like do not reach the weights.
+
+    Examples
+    --------
+    >>> significant(24.0**-0.5)
+    0.2041241452
+    """
+    return float(f"{x:.10g}")
