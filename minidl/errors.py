@@ -68,10 +68,6 @@ class IsaError(MinidlError, RuntimeError):
     """``MINIDL_ISA`` asks for an instruction set level that this machine or build does not have."""
 
 
-class InitWarning(UserWarning):
-    """A choice of initialization will not do what its user expects."""
-
-
 def unknown_name(argument: str, value: object, known: Iterable[str]) -> OptionError:
     """Word the error for a name that is not in a table, with a did-you-mean.
 

@@ -33,6 +33,8 @@ class Task:
         The update keeps a velocity.
     gather : bool
         Batches are picked from the data by an index list; else rows are read in place, in order.
+    lr_factors : tuple of float
+        Factor on the learning rate for each parameter, in order; empty: none.
     """
 
     purpose: str
@@ -41,6 +43,7 @@ class Task:
     weighted: bool = False
     velocity: bool = False
     gather: bool = False
+    lr_factors: tuple[float, ...] = ()
 
 
 def parameter_shapes(layers: Sequence[Layer], n_inputs: int) -> dict[str, tuple[int, ...]]:
@@ -113,18 +116,33 @@ def lower(layers: Sequence[Layer], n_inputs: int, layout: Layout, task: Task, ba
             for backward in reversed(backwards):
                 if gradient is not None:
                     gradient = backward(gradient)
-            if task.purpose == "train" and _update_pays_at_once(layout, batch):
+            # an update behind each gradient knows one learning rate only
+            if task.purpose == "train" and not task.lr_factors and _update_pays_at_once(layout, batch):
                 builder.guard()
             builder.flush()
     if task.purpose == "train":
-        builder.emit(
-            "SGD",
-            "optimizer",
-            grads=builder.flat("grad"),
-            velocity=builder.flat("state") if task.velocity else None,
-            params=builder.flat("param"),
-        )
+        for start, stop, factor in _updates(layout, task.lr_factors):
+            builder.emit(
+                "SGD",
+                "optimizer",
+                {} if factor is None else {"lr_factor": factor},
+                grads=builder.flat("grad", start, stop),
+                velocity=builder.flat("state", start, stop) if task.velocity else None,
+                params=builder.flat("param", start, stop),
+            )
     return builder.program
+
+
+def _updates(layout: Layout, factors: tuple[float, ...]) -> list[tuple[int, int, float | None]]:
+    """Return the ranges of the flat vectors that are updated at once: neighbours of equal factor."""
+    if not factors:
+        return [(0, layout.size, None)]
+    runs = []
+    for start, factor in zip(layout.offsets.values(), factors, strict=True):
+        if not runs or runs[-1][1] != factor:
+            runs.append((start, factor))
+    stops = [start for start, _ in runs[1:]] + [layout.size]
+    return [(start, stop, factor) for (start, factor), stop in zip(runs, stops, strict=True)]
 
 
 # Bytes of a flat vector for which blocks of gradients are worth updating one by one: less, and all vectors

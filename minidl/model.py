@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from minidl import activations, init, training
+from minidl import activations, init, optim, training
 from minidl.data import as_features, float_dtype
 from minidl.engine.builder import Program
 from minidl.engine.params import Layout, ParamStore
@@ -20,6 +20,7 @@ from minidl.history import History
 from minidl.init.outlook import warn_if_hopeless
 from minidl.layers import Dense, Layer, check_stack
 from minidl.lowering import Task, lower, output_width, parameter_shapes
+from minidl.options import non_negative
 
 POOLED_PROGRAMS = 8  # bound programs kept per network
 
@@ -114,6 +115,11 @@ class Sequential:
         self.n_inputs, self.n_outputs = n_inputs, output_width(self.layers, n_inputs)
         params = ParamStore(layout)
         pairs = list(self._initializers())
+        filled: dict[init.Initializer, list[init.LayerSpec]] = {}
+        for spec, initializer in pairs:
+            filled.setdefault(initializer, []).append(spec)
+        for initializer, specs in filled.items():
+            initializer.check_network(specs)
         warn_if_hopeless(pairs, stacklevel=3)
         for spec, initializer in pairs:
             initializer.init_layer(
@@ -193,6 +199,25 @@ class Sequential:
         """
         self._require_built()
         return init.InitPlan.of(self._initializers())
+
+    def lr_multipliers(self) -> dict[str, float]:
+        """Return the factors on the learning rate that the initializers require, for each parameter.
+
+        Optimizers use them unless they have their own, see :class:`minidl.SGD`.
+
+        Examples
+        --------
+        >>> MLP([4, 64, 2], "relu", init="mup(base_width=16)", seed=0).lr_multipliers()
+        {'0.weight': 4.0, '0.bias': 4.0, '1.weight': 0.25, '1.bias': 1.0}
+        """
+        self._require_built()
+        factors = dict.fromkeys(self._params, 1.0)
+        for spec, initializer in self._initializers():
+            for role, factor in initializer.lr_multipliers(spec).items():
+                name = f"{spec.path}.{role}"
+                if name in factors:  # a layer may have no bias
+                    factors[name] = non_negative(f"lr_multipliers of {name}", factor)
+        return factors
 
     # --- training --------------------------------------------------------------------------------
 
@@ -463,7 +488,11 @@ class Sequential:
 
         loss = self.training.loss or losses.get("cross_entropy" if self.n_outputs > 1 else "mse")
         kind = next(iter(loss.kernel_names))
-        task = Task("train", loss, kind, velocity=self.training.velocity is not None, gather=True)
+        factors = self.training.lr_factors
+        if factors is None:
+            factors = (self.training.optimizer or optim.SGD()).lr_factors(self.lr_multipliers())
+        has_velocity = self.training.velocity is not None
+        task = Task("train", loss, kind, velocity=has_velocity, gather=True, lr_factors=factors)
         return lower(self.layers, self.n_inputs, self._params.layout, task, 32)
 
     def summary(self) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import fnmatch
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import schedules
 from .errors import OptionError, out_of_range, unknown_name
-from .options import count, number
+from .options import count, non_negative, number
 
 __all__ = ["SGD", "get"]
 
@@ -53,6 +54,13 @@ class SGD:
         Look one step ahead. Needs momentum > 0 and dampening 0.
     weight_decay : float, default 0
         :math:`\lambda`, finite and >= 0.
+    lr_multipliers : "init" or mapping of str to float, default "init"
+        Factors >= 0 on the learning rate, by the name of a parameter or a pattern of
+        :mod:`fnmatch`: ``{"0.*": 0, "*.bias": 2.0}``. The first pattern that matches a name decides; the
+        rest have the factor 1, and 0 freezes a parameter. A pattern must match some parameter of the
+        network. ``"init"``: those that its initializers require
+        (:meth:`minidl.Sequential.lr_multipliers`), mostly none, but see :class:`minidl.init.MuP`. A
+        mapping replaces them, ``{}`` by none. Kept as a tuple of pairs.
 
     Raises
     ------
@@ -89,6 +97,7 @@ class SGD:
     dampening: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    lr_multipliers: str | Mapping[str, float] = "init"
 
     def __post_init__(self):
         def set_number(name, expected, accept):
@@ -108,15 +117,22 @@ class SGD:
                 f"nesterov=True needs momentum > 0 and dampening=0, got momentum={self.momentum} "
                 f"and dampening={self.dampening}. Try SGD(lr=..., momentum=0.9, nesterov=True)."
             )
+        if not (isinstance(self.lr_multipliers, str) and self.lr_multipliers == "init"):
+            object.__setattr__(self, "lr_multipliers", _pairs(self.lr_multipliers))
 
     def __repr__(self) -> str:
         """Show the learning rate and every option that is not at its default."""
         options = [
-            f"{field.name}={getattr(self, field.name)!r}"
+            f"{field.name}={value!r}"
             for field in dataclasses.fields(self)
-            if field.name == "lr" or getattr(self, field.name) != field.default
+            if (value := self._as_given(field.name)) != field.default or field.name == "lr"
         ]
         return f"SGD({', '.join(options)})"
+
+    def _as_given(self, name: str) -> object:
+        """The value of a field as a user writes it."""
+        value = getattr(self, name)
+        return dict(value) if isinstance(value, tuple) else value
 
     @property
     def needs_velocity(self) -> bool:
@@ -162,8 +178,49 @@ class SGD:
             rates[i] = number(f"lr(step {step})", value, expected, lambda x: x >= 0.0)
         return rates
 
+    def lr_factors(self, required: Mapping[str, float]) -> tuple[float, ...]:
+        """Return the factor on the learning rate of each parameter of a network.
+
+        Parameters
+        ----------
+        required : mapping of str to float
+            All parameters by name, in order, with the factors that the initializers require.
+
+        Returns
+        -------
+        tuple of float
+            Empty if all factors are 1.
+
+        Raises
+        ------
+        OptionError
+            A pattern matches no parameter.
+
+        Examples
+        --------
+        >>> SGD(lr_multipliers={"1.*": 0.0}).lr_factors({"0.weight": 1.0, "1.weight": 1.0, "1.bias": 1.0})
+        (1.0, 0.0, 0.0)
+        """
+        factors = dict(required)
+        if self.lr_multipliers != "init":
+            factors = dict.fromkeys(required, 1.0)
+            for pattern, factor in reversed(self.lr_multipliers):  # the first one has the last word
+                names = [name for name in factors if fnmatch.fnmatchcase(name, pattern)]
+                if not names:
+                    raise OptionError(
+                        f"lr_multipliers: the pattern {pattern!r} matches no parameter. There are "
+                        f"{', '.join(required)}."
+                    )
+                factors.update(dict.fromkeys(names, factor))
+        return tuple(factors.values()) if any(factor != 1.0 for factor in factors.values()) else ()
+
     def reference(
-        self, w: np.ndarray, gradient: np.ndarray, velocity: np.ndarray | None, lr: float
+        self,
+        w: np.ndarray,
+        gradient: np.ndarray,
+        velocity: np.ndarray | None,
+        lr: float,
+        lr_factor: float = 1.0,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Make one update in NumPy float64: the twin of the kernel, written for reading.
 
@@ -175,6 +232,8 @@ class SGD:
             What the previous update returned; None before the first.
         lr : float
             The learning rate of this update.
+        lr_factor : float
+            The factor on it of this parameter.
 
         Returns
         -------
@@ -190,6 +249,7 @@ class SGD:
         """
         w = np.asarray(w, dtype=np.float64)
         g = np.asarray(gradient, dtype=np.float64) + self.weight_decay * w
+        lr = lr * lr_factor
         if not self.needs_velocity:
             return w - lr * g, None
         if velocity is None:
@@ -208,7 +268,7 @@ class SGD:
             The learning rate is a function of the user's, which a file cannot hold.
         """
         record = {"name": "sgd"}
-        record.update((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        record.update((field.name, self._as_given(field.name)) for field in dataclasses.fields(self))
         if not isinstance(self.lr, float):
             record["lr"] = schedules.to_dict(self.lr)
         return record
@@ -238,6 +298,23 @@ class SGD:
         if isinstance(fields.get("lr"), dict):
             fields["lr"] = schedules.from_dict(fields["lr"])
         return cls(**fields)
+
+
+def _pairs(multipliers: object) -> tuple[tuple[str, float], ...]:
+    """Check a mapping of patterns to factors."""
+    given = multipliers.items() if isinstance(multipliers, Mapping) else multipliers
+    try:
+        pairs = tuple((pattern, factor) for pattern, factor in given)
+    except (TypeError, ValueError):
+        pairs = None
+    patterns = {pattern for pattern, _ in pairs or () if isinstance(pattern, str)}
+    if pairs is None or isinstance(given, str) or len(patterns) < len(pairs):
+        raise out_of_range(
+            "lr_multipliers",
+            multipliers,
+            "'init', or a mapping of names or patterns to factors such as {'*.bias': 2.0} ({} for none)",
+        )
+    return tuple((pattern, non_negative(f"lr_multipliers[{pattern!r}]", x)) for pattern, x in pairs)
 
 
 def get(x: SGD | str, lr: float | Callable[[int], float] | None = None) -> SGD:

@@ -16,7 +16,7 @@ from minidl.errors import DataError, DivergenceError, OptionError
 from minidl.history import History
 from minidl.init.streams import Stream
 from minidl.kernels import threads
-from minidl.lowering import Task, output_width
+from minidl.lowering import Task, output_width, parameter_shapes
 from minidl.options import count
 from minidl.progress import Progress
 
@@ -34,6 +34,8 @@ class TrainingState:
     velocity : ParamStore or None
     velocity_steps : int
         Updates since the velocity was zero.
+    lr_factors : tuple of float or None
+        Those of the optimizer for this network, see :meth:`minidl.SGD.lr_factors`; None: not known yet.
     """
 
     loss: losses.Loss | None = None
@@ -42,15 +44,18 @@ class TrainingState:
     epochs: int = 0
     velocity: ParamStore | None = None
     velocity_steps: int = 0
+    lr_factors: tuple[float, ...] | None = None
 
     def choose_loss(self, loss) -> losses.Loss:
         """Return the loss of a call; None means the last one, at first cross_entropy."""
         return losses.get(loss if loss is not None else self.loss or "cross_entropy")
 
-    def choose_optimizer(self, optimizer, n_steps: int) -> optim.SGD:
+    def choose_optimizer(self, net, optimizer, n_steps: int) -> optim.SGD:
         """Return the optimizer of a call, its next learning rates checked; None means the last one."""
         chosen = optim.get(optimizer if optimizer is not None else self.optimizer or optim.SGD())
         chosen.learning_rates(self.steps, n_steps)
+        if chosen.lr_multipliers != "init" and chosen != self.optimizer:
+            chosen.lr_factors(dict.fromkeys(parameter_shapes(net.layers, 1), 1.0))  # all patterns match
         return chosen
 
     def use(self, net, loss: losses.Loss, optimizer: optim.SGD) -> None:
@@ -58,6 +63,8 @@ class TrainingState:
 
         Another optimizer than the last one starts with a velocity of zero; the same one goes on.
         """
+        if optimizer != self.optimizer or self.lr_factors is None:
+            self.lr_factors = optimizer.lr_factors(net.lr_multipliers())
         self.loss = loss
         if optimizer != self.optimizer:
             self.optimizer, self.velocity, self.velocity_steps = optimizer, None, 0
@@ -177,7 +184,7 @@ def fit(
 
     batch_size = min(batch_size, len(data))
     n_steps = -(-len(data) // batch_size)
-    optimizer = state.choose_optimizer(optimizer, n_steps)
+    optimizer = state.choose_optimizer(net, optimizer, n_steps)
     net.build(data.x.shape[1])
     history = History()
     metric = chosen_loss.metric
@@ -253,6 +260,7 @@ def _epoch(net, data: Data, epoch: int, batch_size: int, shuffle, progress, n_th
         data.weight is not None,
         state.velocity is not None,
         gather=True,
+        lr_factors=state.lr_factors,
     )
     started = time.perf_counter()
     with net.borrow(task, batch_size) as program:
@@ -316,11 +324,18 @@ def train_step(net, X, y, loss, optimizer, sample_weight, check_finite, n_thread
     state = net.training
     chosen_loss = state.choose_loss(loss)
     data = prepare(net, X, y, chosen_loss, sample_weight, check_finite)
-    optimizer = state.choose_optimizer(optimizer, 1)
+    optimizer = state.choose_optimizer(net, optimizer, 1)
     net.build(data.x.shape[1])
     state.use(net, chosen_loss, optimizer)
     rates = state.optimizer.learning_rates(state.steps, 1)
-    task = Task("train", state.loss, data.kind, data.weight is not None, state.velocity is not None)
+    task = Task(
+        "train",
+        state.loss,
+        data.kind,
+        data.weight is not None,
+        state.velocity is not None,
+        lr_factors=state.lr_factors,
+    )
     results = np.zeros((3, 1))
     with net.borrow(task, len(data)) as program:
         program.lend(data.lent())

@@ -94,6 +94,8 @@ class Op:
         inputs = [self.operands[key].name for key in self.read()]
         options = [str(self.attributes[key]) for key in ("activation", "loss") if self.attributes.get(key)]
         options = [f"[{option}]" for option in options if option != "identity"]
+        if "lr_factor" in self.attributes:
+            options.append(f"[{self.attributes['lr_factor']:.6g} lr]")
         return f"{', '.join(outputs)} <- {', '.join(inputs)} {' '.join(options)}".rstrip()
 
 
@@ -199,10 +201,12 @@ class Builder:
         """Return the buffer of a parameter's gradient."""
         return self._tensor(name, "grad")
 
-    def flat(self, arena: str) -> Buffer:
-        """Return a whole flat vector as one row."""
+    def flat(self, arena: str, start: int = 0, stop: int | None = None) -> Buffer:
+        """Return a flat vector, or a range of it, as one row."""
         size = self.program.layout.size
-        return self._add(Buffer(f"{arena}s", arena, 1, size, 0, size, self.program.dtype))
+        stop = size if stop is None else stop
+        name = f"{arena}s" if (start, stop) == (0, size) else f"{arena}s[{start}:{stop}]"
+        return self._add(Buffer(name, arena, 1, stop - start, start, stop - start, self.program.dtype))
 
     def bound(self, name: str, cols: int, dtype: str | None = None) -> Buffer:
         """Return a buffer that the caller lends, one row per row of the batch."""

@@ -243,14 +243,14 @@ cdef void close_gradient(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread, 
         cols += (rows - 1) * ldg
         rows = 1
     for r in range(rows):
-        update(op, plan, step, thread, block + r * ldg * size - plan.grad, cols)
+        update(op, plan, step, thread, block + r * ldg * size - plan.grad, cols, step.lr)
 
 
 cdef void update(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread, ptrdiff_t offset,
-                 ptrdiff_t n) noexcept nogil:
+                 ptrdiff_t n, double lr) noexcept nogil:
     """Update n parameters from so many bytes on in the flat vectors."""
     cdef mdl_sgd h = plan.sgd
-    h.lr = step.lr
+    h.lr = lr
     h.first_step = step.first_update
     if op.leaf.sgd(n, plan.param + offset, plan.velocity + offset if plan.velocity != NULL else NULL,
                    plan.grad + offset, &h):
@@ -259,11 +259,12 @@ cdef void update(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread, ptrdiff_
 
 cdef void run_sgd(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                   ptrdiff_t n_threads) noexcept nogil:
-    # grads, velocity, params: the flat vectors themselves
+    # grads, velocity, params: the flat vectors, or the same range of each; param[0] is the factor on the rate
     cdef ptrdiff_t i0, i1
     cut(op.n, 64, thread, n_threads, &i0, &i1)
     if i0 < i1:
-        update(op, plan, step, thread, i0 * op.leaf.item_size, i1 - i0)
+        update(op, plan, step, thread, op.p[2] - plan.param + i0 * op.leaf.item_size, i1 - i0,
+               step.lr * op.param[0])
 
 
 cdef void assign_run(BoundOp *op, str name) noexcept:

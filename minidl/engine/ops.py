@@ -98,7 +98,7 @@ _TABLE = (
         ("params",),
         FLAT,
         _nothing,
-        "params = params - lr * direction",
+        "params = params - lr_factor lr * direction",
     ),
 )
 

@@ -95,7 +95,7 @@ cdef void run_steps(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads) noexcept 
     """All steps of a run."""
     cdef ptrdiff_t s, o, meetings = 0, done = plan.start
     cdef int signal = 0, status = C_FINISHED
-    cdef bint recorded
+    cdef bint recorded, updated
     cdef double total
     cdef Step step
     cdef BoundOp *op
@@ -112,7 +112,7 @@ cdef void run_steps(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads) noexcept 
         if thread == 0 and plan.weights != NULL:
             plan.weights[s] = total
 
-        recorded = False
+        recorded = updated = False
         step.fused = False
         for o in range(plan.n_ops):
             op = &plan.ops[o]
@@ -122,7 +122,7 @@ cdef void run_steps(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads) noexcept 
                 signal = poll_signals(plan)
             if op.barrier:
                 signal = meet(plan, thread, n_threads, &meetings, signal)
-            if signal != 0 and (op.barrier or n_threads == 1) and not step.fused:
+            if signal != 0 and (op.barrier or n_threads == 1) and not (step.fused or updated):
                 status = C_INTERRUPTED  # nothing has been updated in this step
                 break
             if (op.decides or op.updates) and not recorded:
@@ -139,6 +139,7 @@ cdef void run_steps(Plan *plan, ptrdiff_t thread, ptrdiff_t n_threads) noexcept 
                     status = C_BAD_GRADIENT
                     break
             op.run(op, plan, &step, thread, n_threads)
+            updated = updated or op.updates  # with factors on the learning rate there are several such ops
 
         if status == C_INTERRUPTED:
             break
@@ -317,7 +318,7 @@ cdef class BoundProgram:
             plan.row_loss = <double *> self._address(op.operands["row_loss"])
             plan.row_hit = <double *> self._address(op.operands["row_hit"])
         if op.kind.name == "SGD":
-            bound.n = self.program.layout.size
+            bound.param[0] = attributes.get("lr_factor", 1.0)
 
     cdef char *_address(self, buffer) except NULL:
         arena = self.arenas[buffer.arena]

@@ -167,14 +167,16 @@ def dense_dw(run: Reference, op: Op) -> None:
 
 
 def sgd(run: Reference, op: Op) -> None:
-    """Update all parameters."""
-    h, w, g = run.sgd, run.flat["param"], run.flat["grad"]
+    """Update a range of the parameters, mostly all of them."""
+    h, buffer = run.sgd, op.operands["params"]
+    w, g, v = (
+        run.flat[arena][buffer.offset : buffer.offset + buffer.cols] for arena in ("param", "grad", "state")
+    )
     g = g + h.weight_decay * w
     if h.momentum:
-        v = run.flat["state"]
         v[...] = g if run.first_update else h.momentum * v + (1 - h.dampening) * g
         g = g + h.momentum * v if h.nesterov else v
-    w -= run.lr * g
+    w -= op.attributes.get("lr_factor", 1.0) * run.lr * g
 
 
 FUNCTIONS = {

@@ -14,17 +14,24 @@ True
 from minidl.init.arrays import Fixed, FromFunction
 from minidl.init.auto import Auto, auto
 from minidl.init.base import Initializer, Rule
+from minidl.init.by_path import Plan, Split
 from minidl.init.centered import Centered
+from minidl.init.clipped import Clipped
+from minidl.init.concat import Concat
 from minidl.init.constant import Constant, Ones, Zeros
 from minidl.init.critical import Critical, EdgeOfChaos
 from minidl.init.defaults import SklearnDefault, TorchDefault
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
+from minidl.init.from_model import FromModel
 from minidl.init.joint import Pair
 from minidl.init.law import Law
 from minidl.init.layouts import Layout, fans
+from minidl.init.mup import MuP
 from minidl.init.orthogonal import Orthogonal, SemiOrthogonal, SphereCoordinate
 from minidl.init.plan import InitPlan, LayerPlan
 from minidl.init.registry import from_dict, get, names, register
+from minidl.init.residual import DeepNorm, DepthScaled, Fixup, ResidualRule, SkipInit
+from minidl.init.scaled import DepthPower, Scaled
 from minidl.init.spec import LayerSpec
 from minidl.init.streams import Stream
 from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
@@ -32,11 +39,18 @@ from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
 __all__ = [
     "Auto",
     "Centered",
+    "Clipped",
+    "Concat",
     "Constant",
     "Critical",
+    "DeepNorm",
+    "DepthPower",
+    "DepthScaled",
     "EdgeOfChaos",
     "Fixed",
+    "Fixup",
     "FromFunction",
+    "FromModel",
     "He",
     "InitPlan",
     "Initializer",
@@ -45,14 +59,20 @@ __all__ = [
     "LayerSpec",
     "Layout",
     "LeCun",
+    "MuP",
     "Normal",
     "Ones",
     "Orthogonal",
     "Pair",
+    "Plan",
+    "ResidualRule",
     "Rule",
+    "Scaled",
     "SemiOrthogonal",
-    "SphereCoordinate",
+    "SkipInit",
     "SklearnDefault",
+    "SphereCoordinate",
+    "Split",
     "Stream",
     "TorchDefault",
     "TruncatedNormal",

@@ -249,7 +249,13 @@ class Initializer:
         return 0.0
 
     def lr_multipliers(self, spec: LayerSpec) -> dict[str, float]:
-        """Return by role the factors on the learning rate that the scheme requires; mostly none."""
+        """Return the factors on the learning rate that the scheme requires, mostly none.
+
+        Returns
+        -------
+        dict of str to float
+            By role, "weight" and "bias"; a role that is not there has the factor 1.
+        """
         return {}
 
     def suits(self, activation: str, depth: int = 10, limit: float = 1e3) -> Verdict:
@@ -332,6 +338,9 @@ class Rule(Initializer):
     def init_layer(self, spec, seed, weight, bias=None):
         self.resolve(spec)[0].init_layer(spec, seed, weight, bias)
 
+    def lr_multipliers(self, spec):
+        return self.resolve(spec)[0].lr_multipliers(spec)
+
     def fill_weight(self, spec, stream, weight):
         raise self._needs_a_layer()
 
@@ -355,8 +364,8 @@ class Rule(Initializer):
 
 
 def _encode(value: object) -> object:
-    """Turn initializers inside dicts and sequences into their records."""
-    if isinstance(value, Initializer):
+    """Turn initializers, and arguments of theirs, inside dicts and sequences into their records."""
+    if hasattr(value, "to_dict"):
         return value.to_dict()
     if isinstance(value, dict):
         return {key: _encode(item) for key, item in value.items()}

@@ -49,3 +49,22 @@ def check_largest(rule: object, largest: float, dtype: np.dtype) -> None:
     limit = float(np.finfo(dtype).max)
     if largest > limit:
         raise OptionError(f"{rule!r}: values can exceed {limit:.3g}, the largest {dtype}.")
+
+
+def narrow(scheme: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Round float64 numbers to a dtype, or raise OptionError if one is too large for it."""
+    limit = float(np.finfo(dtype).max)
+    if values.size and not float(np.abs(values).max()) <= limit:
+        raise OptionError(f"{scheme}: values exceed {limit:.3g}, the largest {dtype}.")
+    return values.astype(dtype)
+
+
+def significant(x: float) -> float:
+    """Round to 10 significant digits, so that the last bits of pow() and the like do not reach the weights.
+
+    Examples
+    --------
+    >>> significant(24.0**-0.5)
+    0.2041241452
+    """
+    return float(f"{x:.10g}")

@@ -97,6 +97,13 @@ class Pair(Initializer):
         """Return the variance of an element of the weight."""
         return self.weight.variance(fan_in, fan_out)
 
+    def lr_multipliers(self, spec):
+        """Return those that the rule of the weight requires."""
+        return self.weight.lr_multipliers(spec)
+
+    def check_network(self, specs):
+        self.weight.check_network(specs)
+
     def bias_variance(self, fan_in, fan_out):
         """Return the variance of an element of the bias."""
         return self.bias.variance(fan_in, fan_out)

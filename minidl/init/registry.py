@@ -15,6 +15,7 @@ __all__ = ["from_dict", "get", "names", "register"]
 
 _factories: dict[str, Callable[..., Initializer]] = {}
 _classes: dict[str, type[Initializer]] = {"Fixed": Fixed}
+_values: dict[str, type] = {}  # arguments of initializers that are objects, but no initializers
 
 
 def register(name: str, factory: Callable[..., Initializer] | None = None, *, replace: bool = False):
@@ -66,6 +67,12 @@ def register(name: str, factory: Callable[..., Initializer] | None = None, *, re
     if is_class:
         _classes[factory.__name__] = factory
     return factory
+
+
+def register_value(cls: type) -> type:
+    """Let records hold objects of a class that is an argument of initializers; it has ``to_dict``."""
+    _values[cls.__name__] = cls
+    return cls
 
 
 def names() -> list[str]:
@@ -165,8 +172,11 @@ def from_dict(record: Mapping) -> Initializer:
 
 
 def _decode(value: object) -> object:
-    """Rebuild the initializers inside sequences."""
+    """Rebuild the initializers and their arguments inside sequences."""
     if isinstance(value, Mapping):
+        if value.get("name") in _values:
+            values = dict(value)
+            return _values[values.pop("name")](**values)
         return from_dict(value)
     if isinstance(value, list):
         return [_decode(item) for item in value]
