@@ -60,6 +60,10 @@ class DivergenceError(MinidlError, ArithmeticError):
         self.layer = layer
 
 
+class InitWarning(UserWarning):
+    """A choice of initialization will not do what its user expects."""
+
+
 class IsaError(MinidlError, RuntimeError):
     """``MINIDL_ISA`` asks for an instruction set level that this machine or build does not have."""
 

@@ -15,27 +15,35 @@ from minidl.init.arrays import Fixed, FromFunction
 from minidl.init.auto import Auto, auto
 from minidl.init.base import Initializer, Rule
 from minidl.init.constant import Constant, Ones, Zeros
+from minidl.init.data import DataInitializer, Trial
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.joint import Pair
 from minidl.init.law import Law
 from minidl.init.layouts import Layout, fans
+from minidl.init.lsuv import LSUV
 from minidl.init.orthogonal import Orthogonal, SemiOrthogonal, SphereCoordinate
 from minidl.init.plan import InitPlan, LayerPlan
 from minidl.init.registry import from_dict, get, names, register
+from minidl.init.report import InitReport, LayerReport
 from minidl.init.spec import LayerSpec
 from minidl.init.streams import Stream
+from minidl.init.then import Then
 from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
 
 __all__ = [
+    "LSUV",
     "Auto",
     "Constant",
+    "DataInitializer",
     "Fixed",
     "FromFunction",
     "He",
     "InitPlan",
+    "InitReport",
     "Initializer",
     "Law",
     "LayerPlan",
+    "LayerReport",
     "LayerSpec",
     "Layout",
     "LeCun",
@@ -47,6 +55,8 @@ __all__ = [
     "SemiOrthogonal",
     "SphereCoordinate",
     "Stream",
+    "Then",
+    "Trial",
     "TruncatedNormal",
     "Uniform",
     "VarianceScaling",
