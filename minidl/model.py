@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ from minidl.engine.program import BoundProgram
 from minidl.errors import OptionError, ShapeError, out_of_range
 from minidl.history import History
 from minidl.init.outlook import warn_if_hopeless
-from minidl.layers import Dense, Layer, check_stack
+from minidl.layers import Activation, Dense, Layer, check_stack
 from minidl.lowering import Task, lower, output_width, parameter_shapes
 from minidl.options import non_negative
 
@@ -50,6 +51,10 @@ class Sequential:
         Record of the last :meth:`fit`.
     program : Program
         The ops of one training step; print it.
+    pending_init : Initializer or None
+        The initializer that waits for the first training data, see :class:`minidl.init.DataInitializer`.
+    init_report : InitReport or None
+        What the last data-dependent initializer did.
 
     Raises
     ------
@@ -74,6 +79,7 @@ class Sequential:
     ):
         self.layers = list(layers)
         check_stack(self.layers)
+        _check_initializers(self.layers)
         self.dtype = float_dtype(dtype).name
         self.init = _get_initializer(init)
         self.seed = _seed(seed)
@@ -86,6 +92,7 @@ class Sequential:
         self._pool: list[tuple[Task, BoundProgram]] = []
         self._small_predictor: SmallPredictor | None = None
         self._trainers: dict[int, threading.RLock] = {}  # the lock of each process
+        self._expect_data()
         if n_inputs is not None:
             self.build(n_inputs)
 
@@ -112,26 +119,25 @@ class Sequential:
                 )
             return
         layout = Layout(parameter_shapes(self.layers, n_inputs), self.dtype)
-        self.n_inputs, self.n_outputs = n_inputs, output_width(self.layers, n_inputs)
+        pairs = list(self._initializers(n_inputs))
+        _check_plan(pairs)
         params = ParamStore(layout)
-        pairs = list(self._initializers())
-        filled: dict[init.Initializer, list[init.LayerSpec]] = {}
-        for spec, initializer in pairs:
-            filled.setdefault(initializer, []).append(spec)
-        for initializer, specs in filled.items():
-            initializer.check_network(specs)
         warn_if_hopeless(pairs, stacklevel=3)
         for spec, initializer in pairs:
-            initializer.init_layer(
+            initializer.start.init_layer(
                 spec, self.seed, params[f"{spec.path}.weight"], params.get(f"{spec.path}.bias")
             )
+        self.n_inputs, self.n_outputs = n_inputs, output_width(self.layers, n_inputs)
         self._params, self._grads = params, ParamStore(layout)
         self.built = True
 
-    def reset(self, seed: int | None = None) -> None:
-        """Initialize again and forget all training; with a new seed if one is given."""
+    def reset(self, seed: int | None = None, init: object = None) -> None:
+        """Initialize again and forget all training; with another seed or initializer if one is given."""
+        init = self.init if init is None else _get_initializer(init)
         if seed is not None:
             self.seed = _seed(seed)
+        self.init = init
+        self._expect_data()
         self.training = training.TrainingState()
         self.history = History()
         self._pool.clear()
@@ -158,9 +164,21 @@ class Sequential:
             )
         return self
 
-    def _initializers(self) -> Iterator[tuple[init.LayerSpec, init.Initializer]]:
+    def _expect_data(self) -> None:
+        """Note whether the initializer needs data to do its work."""
+        self.pending_init = self.init if self.init.needs_data else None
+        self.init_report: init.InitReport | None = None
+
+    def _require_data(self, action: str) -> None:
+        if self.pending_init is not None:
+            raise OptionError(
+                f"{action}: init={self.pending_init!r} needs data and has seen none. Train the network with "
+                f"net.fit(X, y), or initialize it: {type(self.pending_init).__name__}(...).fit(net, X, y)."
+            )
+
+    def _initializers(self, n_inputs: int | None = None) -> Iterator[tuple[init.LayerSpec, init.Initializer]]:
         """The description and the initializer of every layer that has a weight."""
-        width = self.n_inputs
+        width = n_inputs or self.n_inputs
         paths = [path for path, layer in enumerate(self.layers) if layer.parameters(1)]
         for path, layer in enumerate(self.layers):
             shapes = layer.parameters(width)
@@ -372,6 +390,7 @@ class Sequential:
         >>> net.grads["0.bias"].round(6)
         array([-0.666667,  0.333333,  0.333333])
         """
+        self._require_data("gradients")
         return training.gradients(self, X, y, loss, sample_weight, check_finite, n_threads)
 
     # --- use -------------------------------------------------------------------------------------
@@ -397,6 +416,7 @@ class Sequential:
             if output is not None:
                 return output
         training.check_threads(n_threads)
+        self._require_data("predict")
         n_inputs = self.n_inputs if self.built else self.declared_inputs
         x = as_features(X, self.dtype, n_inputs, check_finite=check_finite)
         self.build(x.shape[1])
@@ -470,10 +490,107 @@ class Sequential:
         {'loss': 1.098612..., 'accuracy': 1.0}
         """
         training.check_threads(n_threads)
+        self._require_data("evaluate")
         chosen = self.training.choose_loss(loss)
         data = training.prepare(self, X, y, chosen, sample_weight, check_finite)
         self.build(data.x.shape[1])
         return training.evaluate(self, data, n_threads, chosen)
+
+    def walk(self, X) -> Iterator[tuple[init.LayerSpec, np.ndarray]]:
+        """Go through the network and stop before each layer that has a weight.
+
+        A layer is computed when the walk goes on, with the parameters of that moment: who changes a layer on
+        the way sees the effect on the next ones, in one pass.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_inputs)
+
+        Yields
+        ------
+        spec : LayerSpec
+            Description of the layer; its parameters are ``net.params[f"{spec.path}.weight"]`` and "bias".
+        x : ndarray, shape (n, fan_in)
+            What goes into it: the bits that predict computes.
+
+        Examples
+        --------
+        >>> net = MLP([4, 8, 3], seed=0)
+        >>> [(spec.path, x.shape) for spec, x in net.walk(np.ones((5, 4)))]
+        [('0', (5, 4)), ('1', (5, 8))]
+        """
+        self._require_data("walk")
+        x = as_features(X, self.dtype, self.n_inputs if self.built else self.declared_inputs)
+        self.build(x.shape[1])
+        return self._walk(x)
+
+    def _walk(self, x: np.ndarray) -> Iterator[tuple[init.LayerSpec, np.ndarray]]:
+        from minidl import kernels
+
+        specs = {spec.path: spec for spec, _ in self._initializers()}
+        for position, layer in enumerate(self.layers):
+            path = str(position)
+            if type(layer) not in (Dense, Activation):
+                raise OptionError(f"layer {path}: a walk knows Dense and Activation, not {layer!r}.")
+            if path in specs:
+                yield specs[path], x
+                x = kernels.matmul(x, self._params[f"{path}.weight"], bias=self._params.get(f"{path}.bias"))
+            apply = layer.activation
+            x = kernels.softmax(x) if apply.name == "softmax" else kernels.activation(apply, x)
+
+    def preactivations(self, X) -> dict[str, np.ndarray]:
+        """Return by path what each layer with a weight computes before its activation, z = x W + b.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_inputs)
+
+        Returns
+        -------
+        dict of str to ndarray, shapes (n, fan_out)
+
+        Examples
+        --------
+        >>> net = MLP([4, 8, 3], seed=0)
+        >>> X = np.ones((5, 4))
+        >>> z = net.preactivations(X)
+        >>> z["0"].shape, bool(np.all(z["1"] == net.predict(X)))
+        ((5, 8), True)
+        """
+        from minidl.kernels import matmul
+
+        return {
+            spec.path: matmul(
+                x, self._params[f"{spec.path}.weight"], bias=self._params.get(f"{spec.path}.bias")
+            )
+            for spec, x in self.walk(X)
+        }
+
+    def astype(self, dtype: str) -> Sequential:
+        """Return a copy of the network with parameters of another dtype, rounded; training starts anew.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}
+
+        Examples
+        --------
+        >>> net = MLP([4, 3], seed=0)
+        >>> twin = net.astype("float64")
+        >>> twin.params["0.weight"].dtype, bool(np.all(twin.params["0.weight"] == net.params["0.weight"]))
+        (dtype('float64'), True)
+        """
+        twin = copy.copy(self)
+        twin.dtype = float_dtype(dtype).name
+        twin.layers = list(self.layers)
+        twin.training = training.TrainingState(self.training.loss, self.training.optimizer)
+        twin.history = History()
+        if self.built:
+            layout = Layout(self._params.layout.shapes, twin.dtype)
+            twin._params, twin._grads = ParamStore(layout), ParamStore(layout)
+            for name, value in self._params.items():
+                twin._params[name] = value
+        return twin
 
     # --- looking inside --------------------------------------------------------------------------
 
@@ -607,6 +724,32 @@ class MLP(Sequential):
 
 def _get_initializer(x: object) -> init.Initializer:
     return init.get(x)
+
+
+def _check_initializers(layers: list[Layer]) -> None:
+    """Raise if the initializer of a single layer is one for whole networks."""
+    for path, layer in enumerate(layers):
+        own = getattr(layer, "init", None)
+        if own is not None and own.needs_data:
+            raise OptionError(
+                f"layers[{path}]: init={own!r} goes through a whole network with data. Give it to the "
+                "network: Sequential([...], init=...)."
+            )
+
+
+def _check_plan(pairs: list[tuple[init.LayerSpec, init.Initializer]]) -> None:
+    """Raise if an initializer cannot serve its layers, before any of them is filled."""
+    served: dict[int, tuple[init.Initializer, list[init.LayerSpec]]] = {}
+    for spec, initializer in pairs:
+        chosen = initializer.start.resolve(spec)[0]
+        if chosen.needs_data:
+            raise OptionError(
+                f"layer {spec.path}: {chosen!r} goes through a whole network with data and cannot be the "
+                "choice for one layer. Give it to the network, with the other initializers as its base."
+            )
+        served.setdefault(id(initializer), (initializer, []))[1].append(spec)
+    for initializer, specs in served.values():
+        initializer.check_network(specs)
 
 
 def _width(name: str, value: object) -> int:

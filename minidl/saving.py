@@ -37,6 +37,7 @@ def save(net, path) -> None:
         "seed": net.seed,
         "init": net.init.to_dict(),
         "init_plan": str(net.init_plan()),
+        "init_pending": net.pending_init is not None,
         "training": {
             "steps": state.steps,
             "epochs": state.epochs,
@@ -102,6 +103,8 @@ def load(path):
         net.init, chosen = init.Zeros(), net.init
         net.build(described["n_inputs"])
         net.init = chosen
+        if not described.get("init_pending", False):
+            net.pending_init = None
         net.training = _training_state(described["training"], net, tensors)
     except MinidlError as error:
         raise FileFormatError(f"{path}: {error}") from None

@@ -196,6 +196,7 @@ def fit(
     try:
         reason = listeners.on_train_begin(net, run)
         # every argument has been checked: from here on the network changes
+        initialize(net, data, chosen_loss, optimizer)
         state.use(net, chosen_loss, optimizer)
         net.history = history
         for epoch in range(1, epochs + 1):
@@ -216,6 +217,14 @@ def fit(
         progress.close()
         listeners.on_train_end(net, history)
     return history
+
+
+def initialize(net, data: Data, loss, optimizer) -> None:
+    """Run the initializer that waits for data, if there is one; rows of weight 0 do not count."""
+    if net.pending_init is None:
+        return
+    rows = slice(None) if data.weight is None else data.weight > 0
+    net.pending_init.fit(net, data.x[rows], data.target[rows], loss=loss, optimizer=optimizer)
 
 
 def _with_early_stopping(callbacks, early_stopping) -> list:
@@ -326,6 +335,7 @@ def train_step(net, X, y, loss, optimizer, sample_weight, check_finite, n_thread
     data = prepare(net, X, y, chosen_loss, sample_weight, check_finite)
     optimizer = state.choose_optimizer(net, optimizer, 1)
     net.build(data.x.shape[1])
+    initialize(net, data, chosen_loss, optimizer)
     state.use(net, chosen_loss, optimizer)
     rates = state.optimizer.learning_rates(state.steps, 1)
     task = Task(

@@ -506,6 +506,7 @@ def test_every_name_makes_an_initializer():
         "fixed": ([1.0],),
         "pair": ("he", "zeros"),
         "sphere_coordinate": (3,),
+        "then": ("he", "lsuv"),
     }
     for name in init.names():
         arguments = needs_arguments.get(name, ())

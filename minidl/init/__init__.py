@@ -20,29 +20,35 @@ from minidl.init.clipped import Clipped
 from minidl.init.concat import Concat
 from minidl.init.constant import Constant, Ones, Zeros
 from minidl.init.critical import Critical, EdgeOfChaos
+from minidl.init.data import DataInitializer, Trial
 from minidl.init.defaults import SklearnDefault, TorchDefault
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.from_model import FromModel
 from minidl.init.joint import Pair
 from minidl.init.law import Law
 from minidl.init.layouts import Layout, fans
+from minidl.init.lsuv import LSUV
 from minidl.init.mup import MuP
 from minidl.init.orthogonal import Orthogonal, SemiOrthogonal, SphereCoordinate
 from minidl.init.plan import InitPlan, LayerPlan
 from minidl.init.registry import from_dict, get, names, register
+from minidl.init.report import InitReport, LayerReport
 from minidl.init.residual import DeepNorm, DepthScaled, Fixup, ResidualRule, SkipInit
 from minidl.init.scaled import DepthPower, Scaled
 from minidl.init.spec import LayerSpec
 from minidl.init.streams import Stream
+from minidl.init.then import Then
 from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
 
 __all__ = [
+    "LSUV",
     "Auto",
     "Centered",
     "Clipped",
     "Concat",
     "Constant",
     "Critical",
+    "DataInitializer",
     "DeepNorm",
     "DepthPower",
     "DepthScaled",
@@ -53,9 +59,11 @@ __all__ = [
     "FromModel",
     "He",
     "InitPlan",
+    "InitReport",
     "Initializer",
     "Law",
     "LayerPlan",
+    "LayerReport",
     "LayerSpec",
     "Layout",
     "LeCun",
@@ -74,7 +82,9 @@ __all__ = [
     "SphereCoordinate",
     "Split",
     "Stream",
+    "Then",
     "TorchDefault",
+    "Trial",
     "TruncatedNormal",
     "Uniform",
     "VarianceScaling",

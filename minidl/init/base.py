@@ -210,6 +210,11 @@ class Initializer:
         Called once, with all layers that it is to fill, before any of them is filled.
         """
 
+    @property
+    def start(self) -> Initializer:
+        """What fills the layers before there are data: itself, unless it needs data."""
+        return self
+
     # --- what is known about it ------------------------------------------------------------------
 
     def law(self, fan_in: int, fan_out: int) -> Initializer:
@@ -309,6 +314,11 @@ class Initializer:
     def arguments(self) -> dict[str, object]:
         """Return the arguments that make an equal initializer."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_arguments(cls, values: dict[str, object]) -> Initializer:
+        """Return the initializer of these arguments; the inverse of :meth:`arguments`."""
+        return cls(**values)
 
     def __repr__(self) -> str:
         parameters = inspect.signature(type(self)).parameters

@@ -203,8 +203,8 @@ class EdgeOfChaos(_AtPoint):
     )
     paper: ClassVar[str] = (
         "Poole, Lahiri, Raghu, Sohl-Dickstein, Ganguli 2016, Exponential expressivity in deep neural "
-        "networks through transient chaos, arXiv:1606.05340; Schoenholz, Gilmer, Ganguli, Sohl-Dickstein 2017, "
-        "Deep information propagation, arXiv:1611.01232"
+        "networks through transient chaos, arXiv:1606.05340; Schoenholz, Gilmer, Ganguli, Sohl-Dickstein "
+        "2017, Deep information propagation, arXiv:1611.01232"
     )
     examples: ClassVar[tuple[str, ...]] = (
         "EdgeOfChaos()",

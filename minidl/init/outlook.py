@@ -39,6 +39,8 @@ def warn_if_hopeless(pairs: Iterable[tuple[LayerSpec, Initializer]], stacklevel:
     """
     groups: dict[tuple[Initializer, str], list[LayerSpec]] = {}
     for spec, initializer in pairs:
+        if initializer.needs_data:  # the data will mend what is wrong
+            continue
         if spec.role != "output" and spec.norm is None and spec.branch_pos is None:
             groups.setdefault((initializer.resolve(spec)[0], spec.activation), []).append(spec)
     for (initializer, activation), specs in groups.items():

@@ -168,7 +168,8 @@ def from_dict(record: Mapping) -> Initializer:
     name = values.pop("name")
     if name not in _classes:
         raise unknown_name("name", name, _classes)
-    return _make(name, _classes[name], (), {key: _decode(value) for key, value in values.items()})
+    arguments = {key: _decode(value) for key, value in values.items()}
+    return _make(name, _classes[name].from_arguments, (arguments,), {})
 
 
 def _decode(value: object) -> object:
