@@ -14,7 +14,6 @@ True
 from minidl.init.arrays import Fixed, FromFunction
 from minidl.init.auto import Auto, auto
 from minidl.init.base import Initializer, Rule
-from minidl.init.by_path import Plan, Split
 from minidl.init.centered import Centered
 from minidl.init.clipped import Clipped
 from minidl.init.concat import Concat
@@ -30,6 +29,7 @@ from minidl.init.layouts import Layout, fans
 from minidl.init.lsuv import LSUV
 from minidl.init.mup import MuP
 from minidl.init.orthogonal import Orthogonal, SemiOrthogonal, SphereCoordinate
+from minidl.init.override import Plan, Split
 from minidl.init.plan import InitPlan, LayerPlan
 from minidl.init.registry import from_dict, get, names, register
 from minidl.init.report import InitReport, LayerReport

@@ -57,14 +57,3 @@ def narrow(scheme: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if values.size and not float(np.abs(values).max()) <= limit:
         raise OptionError(f"{scheme}: values exceed {limit:.3g}, the largest {dtype}.")
     return values.astype(dtype)
-
-
-def significant(x: float) -> float:
-    """Round to 10 significant digits, so that the last bits of pow() and the like do not reach the weights.
-
-    Examples
-    --------
-    >>> significant(24.0**-0.5)
-    0.2041241452
-    """
-    return float(f"{x:.10g}")

@@ -9,7 +9,6 @@ from typing import ClassVar
 from minidl.errors import OptionError
 from minidl.init.auto import Auto
 from minidl.init.base import Initializer, Rule
-from minidl.init.checks import significant
 from minidl.init.constant import Zeros
 from minidl.init.registry import get, register
 from minidl.init.scaled import Scaled
@@ -125,6 +124,8 @@ class MuP(Rule):
         return m_in, m_out
 
     def resolve(self, spec):
+        from minidl.theory import significant
+
         m_in, m_out = self._ratios(spec)
         base, reason = self.base.resolve(spec)
         if spec.role == "output" and self.zero_readout:

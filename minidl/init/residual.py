@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from minidl.errors import OptionError
 from minidl.init.base import Initializer, Rule
-from minidl.init.checks import significant
 from minidl.init.constant import Zeros
 from minidl.init.registry import get, register
 from minidl.init.scaled import DepthPower, Scaled
@@ -300,7 +299,7 @@ class DeepNorm(ResidualRule):
     --------
     >>> spec = LayerSpec("1", (64, 64), residual_branches=4, branch_pos=0, branch_layers=2)
     >>> DeepNorm().resolve(spec)[0], round(DeepNorm().skip_scale(spec), 4)
-    (Scaled(0.5, Xavier('normal')), 1.4142)
+    (Scaled(0.5, Xavier(distribution='normal')), 1.4142)
     """
 
     base: Initializer = XAVIER
@@ -314,8 +313,9 @@ class DeepNorm(ResidualRule):
         self._set(base=get(self.base))
 
     def skip_scale(self, spec):
-        return significant(branches(self, spec) ** 0.25)
+        branches(self, spec)
+        return DepthPower(0.25).of(spec)
 
     def in_branch(self, spec, base, reason):
-        factor = significant((4.0 * spec.residual_branches) ** -0.25)
+        factor = DepthPower(-0.25, scale=0.5**0.5).of(spec)  # 4^(-1/4) = 2^(-1/2)
         return Scaled(factor, base), f"{reason}; {factor:.4g} for {spec.residual_branches} residual branches"

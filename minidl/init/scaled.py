@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl.errors import OptionError
 from minidl.init.base import Initializer
-from minidl.init.checks import check_arrays, narrow, significant
+from minidl.init.checks import check_arrays, narrow
 from minidl.init.constant import Constant
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.law import Law
@@ -49,7 +49,9 @@ class DepthPower:
         object.__setattr__(self, "scale", positive("scale", self.scale))
 
     def of(self, spec: LayerSpec) -> float:
-        """Return the number for the network of a layer."""
+        """Return the number for the network of a layer, rounded to 10 digits."""
+        from minidl.theory import significant  # the last bits of pow() shall not reach the weights
+
         return significant(self.scale * float(spec.residual_branches or spec.depth) ** self.power)
 
     def to_dict(self) -> dict:
@@ -126,8 +128,8 @@ class Scaled(Changed):
     Examples
     --------
     >>> from minidl.init import He
-    >>> Scaled(0.5, He()).law(200, 10)
-    Normal(std=0.05)
+    >>> Scaled(0.25, He()).law(200, 10)
+    Normal(std=0.025)
     >>> branch = LayerSpec("3", (64, 64), residual_branches=25, branch_pos=1, branch_layers=2)
     >>> Scaled(DepthPower(-0.5), "he_normal").resolve(branch)[0]
     Scaled(0.2, He())
