@@ -108,16 +108,6 @@ def test_all_kinds_of_layers(path, dtype):
         check_same(round_trip(net, path), net)
 
 
-def test_initializers_are_all_here():
-    kinds = {
-        value for value in vars(init).values()
-        if isinstance(value, type) and issubclass(value, init.Initializer)
-    }  # fmt: skip
-    plain = {init.Initializer, init.Law, init.Rule, init.FromFunction}
-    plain |= {kind for kind in kinds if kind.needs_data}  # see test_init_data.py
-    assert {type(initializer) for initializer in INITIALIZERS} == kinds - plain
-
-
 @pytest.mark.parametrize("initializer", INITIALIZERS, ids=lambda x: type(x).__name__)
 def test_initializers(path, initializer):
     layers = [Dense(5, "tanh", init=initializer), Dense(3)]
