@@ -11,6 +11,7 @@ import numpy as np
 
 from minidl.errors import DtypeError, OptionError, ShapeError
 from minidl.init.base import Initializer
+from minidl.init.checks import check_arrays
 
 __all__ = ["Fixed", "FromFunction"]
 
@@ -77,6 +78,7 @@ class Fixed(Initializer):
         _write("Fixed", view, self.value)
 
     def init_layer(self, spec, seed, weight, bias=None):
+        check_arrays(spec, weight, bias)
         # An empty parameter is filled as well: an array of another shape is a mistake even there.
         if not weight.size and spec.is_dense:
             _write("Fixed", spec.in_out(weight), self.value)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from minidl import activations
 from minidl.init.law import Law
 from minidl.init.registry import register
 from minidl.options import number
@@ -44,6 +45,7 @@ class _SameValue(Law):
         """No hidden layer, whatever its activation."""
         from minidl.theory import Verdict
 
+        activations.get(activation)  # an unknown one is a mistake all the same
         return Verdict(False, f"{self.fails}.")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minidl import activations
 from minidl.init.base import Initializer
 from minidl.init.checks import check_largest
 
@@ -67,6 +68,7 @@ class Law(Initializer):
             return super().suits(activation, depth, limit)
         from minidl.theory import Verdict
 
+        activations.get(activation)  # an unknown one is a mistake all the same
         reason = (
             f"weights of mean {self.center():.6g} give all units of a layer a common part, which grows with "
             "the width: the units become copies of each other."
