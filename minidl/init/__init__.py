@@ -21,12 +21,16 @@ from minidl.init.constant import Constant, Ones, Zeros
 from minidl.init.critical import Critical, EdgeOfChaos
 from minidl.init.data import DataInitializer, Trial
 from minidl.init.defaults import SklearnDefault, TorchDefault
+from minidl.init.delta_orthogonal import DeltaOrthogonal
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.from_model import FromModel
+from minidl.init.identity import Dirac, Identity
+from minidl.init.idinit import IDInit
 from minidl.init.joint import Pair
 from minidl.init.law import Law
 from minidl.init.layouts import Layout, fans
 from minidl.init.lsuv import LSUV
+from minidl.init.mirrored import Mirrored
 from minidl.init.mup import MuP
 from minidl.init.orthogonal import Orthogonal, SemiOrthogonal, SphereCoordinate
 from minidl.init.override import Plan, Split
@@ -35,10 +39,13 @@ from minidl.init.registry import from_dict, get, names, register
 from minidl.init.report import InitReport, LayerReport
 from minidl.init.residual import DeepNorm, DepthScaled, Fixup, ResidualRule, SkipInit
 from minidl.init.scaled import DepthPower, Scaled
+from minidl.init.sinusoidal import Sinusoidal
+from minidl.init.sparse import Sparse
 from minidl.init.spec import LayerSpec
 from minidl.init.streams import Stream
 from minidl.init.then import Then
 from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
+from minidl.init.zero import ZerO
 
 __all__ = [
     "LSUV",
@@ -50,14 +57,18 @@ __all__ = [
     "Critical",
     "DataInitializer",
     "DeepNorm",
+    "DeltaOrthogonal",
     "DepthPower",
     "DepthScaled",
+    "Dirac",
     "EdgeOfChaos",
     "Fixed",
     "Fixup",
     "FromFunction",
     "FromModel",
     "He",
+    "IDInit",
+    "Identity",
     "InitPlan",
     "InitReport",
     "Initializer",
@@ -67,6 +78,7 @@ __all__ = [
     "LayerSpec",
     "Layout",
     "LeCun",
+    "Mirrored",
     "MuP",
     "Normal",
     "Ones",
@@ -77,8 +89,10 @@ __all__ = [
     "Rule",
     "Scaled",
     "SemiOrthogonal",
+    "Sinusoidal",
     "SkipInit",
     "SklearnDefault",
+    "Sparse",
     "SphereCoordinate",
     "Split",
     "Stream",
@@ -89,6 +103,7 @@ __all__ = [
     "Uniform",
     "VarianceScaling",
     "Xavier",
+    "ZerO",
     "Zeros",
     "auto",
     "fans",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minidl.errors import DtypeError, OptionError, ShapeError
+from minidl.errors import DtypeError, OptionError, ShapeError, out_of_range
 from minidl.init.spec import LayerSpec
 
 
@@ -57,3 +57,16 @@ def narrow(scheme: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if values.size and not float(np.abs(values).max()) <= limit:
         raise OptionError(f"{scheme}: values exceed {limit:.3g}, the largest {dtype}.")
     return values.astype(dtype)
+
+
+def check_matrix(rule: object, view: np.ndarray) -> None:
+    """Raise if a rule about matrices is to fill a vector."""
+    if view.ndim != 2:
+        raise ShapeError(f"{rule!r} fills matrices, not a vector of shape {view.shape} such as a bias.")
+
+
+def check_fans(fan_in: float, fan_out: float) -> None:
+    """Raise unless both are positive: a layer without inputs or outputs has no variance."""
+    for name, fan in (("fan_in", fan_in), ("fan_out", fan_out)):
+        if not fan > 0:
+            raise out_of_range(name, fan, "a number > 0")

@@ -8,9 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from minidl.errors import ShapeError, out_of_range
 from minidl.init.base import Initializer
-from minidl.init.checks import check_largest
+from minidl.init.checks import check_fans, check_largest, check_matrix
 from minidl.init.gain import check_gain, gain_value
 from minidl.init.law import Law
 from minidl.init.registry import register
@@ -188,10 +187,7 @@ class _Haar(Initializer):
         return gain_value(self.gain)
 
     def fill(self, view, stream, fan_in, fan_out):
-        if view.ndim != 2:
-            raise ShapeError(
-                f"{self!r}: expected a matrix, got shape {view.shape}. It is no rule for a bias."
-            )
+        check_matrix(self, view)
         if view.size:
             n_in, n_out = view.shape
             scale = self._scale(n_in, n_out)
@@ -205,9 +201,7 @@ class _Haar(Initializer):
         For a convolution `fan_out` stands for its number of outputs, since its weight is orthogonal as
         the matrix of shape (fan_in, outputs).
         """
-        for name, fan in (("fan_in", fan_in), ("fan_out", fan_out)):
-            if not fan > 0:
-                raise out_of_range(name, fan, "a number > 0")
+        check_fans(fan_in, fan_out)
         return SphereCoordinate(max(fan_in, fan_out), self._scale(fan_in, fan_out))
 
 

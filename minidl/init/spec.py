@@ -129,6 +129,11 @@ class LayerSpec:
         return self.kernel_shape[0]
 
     @property
+    def ends_branch(self) -> bool:
+        """Whether this is the last layer of its residual branch."""
+        return self.branch_pos is not None and self.branch_pos == self.branch_layers - 1
+
+    @property
     def kernel_shape(self) -> tuple[int, ...]:
         """(all outputs, inputs of one group, *window), whatever the layout."""
         return self.axes.kernel_shape(self.shape)
