@@ -18,6 +18,7 @@ from minidl.init.constant import Constant, Ones, Zeros
 from minidl.init.data import DataInitializer, Trial
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.joint import Pair
+from minidl.init.krahenbuhl import KrahenbuhlBetween, KrahenbuhlWithin
 from minidl.init.law import Law
 from minidl.init.layouts import Layout, fans
 from minidl.init.lsuv import LSUV
@@ -27,11 +28,14 @@ from minidl.init.registry import from_dict, get, names, register
 from minidl.init.report import InitReport, LayerReport
 from minidl.init.spec import LayerSpec
 from minidl.init.streams import Stream
+from minidl.init.swim import SWIM
 from minidl.init.then import Then
 from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
+from minidl.init.weight_norm import WeightNormInit
 
 __all__ = [
     "LSUV",
+    "SWIM",
     "Auto",
     "Constant",
     "DataInitializer",
@@ -41,6 +45,8 @@ __all__ = [
     "InitPlan",
     "InitReport",
     "Initializer",
+    "KrahenbuhlBetween",
+    "KrahenbuhlWithin",
     "Law",
     "LayerPlan",
     "LayerReport",
@@ -60,6 +66,7 @@ __all__ = [
     "TruncatedNormal",
     "Uniform",
     "VarianceScaling",
+    "WeightNormInit",
     "Xavier",
     "Zeros",
     "auto",
