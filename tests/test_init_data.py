@@ -256,13 +256,22 @@ def test_numbers_near_the_ends_of_the_range():
 SCHEMES = [
     init.LSUV(),
     init.LSUV(base=None, center=True),
+    init.KrahenbuhlWithin(),
+    init.KrahenbuhlWithin(base="lecun", directions="pca", bias=0.2),
+    init.KrahenbuhlBetween(),
+    init.KrahenbuhlBetween(base="xavier"),
+    init.WeightNormInit(scale=0.5),
+    init.SWIM(max_rows=100),
     init.Then(init.Xavier(), init.LSUV(tol=1e-3)),
+    init.Then(init.Normal(), init.KrahenbuhlWithin(base=init.Normal(1.0)), init.KrahenbuhlBetween()),
 ]
+#: They choose rows, or draw a number for each row, by its place.
+BY_PLACE = (init.KrahenbuhlBetween, init.SWIM, init.Then)
 EVERY = pytest.mark.parametrize("scheme", SCHEMES, ids=repr)
 
 
 def net_for(scheme, dtype="float32", n_inputs=20, **options):
-    layers = [Dense(16, "relu"), Dense(12), Activation("relu"), Dense(10)]
+    layers = [Dense(16, "relu"), Dense(12), Activation("leaky_relu"), Dense(10)]
     return Sequential(
         layers, n_inputs=n_inputs, init=options.pop("init", "auto"), seed=4, dtype=dtype, **options
     )
@@ -357,6 +366,8 @@ def test_a_warning_made_an_error_leaves_the_net_as_it_was():
 
 @EVERY
 def test_row_order_does_not_matter(scheme):
+    if isinstance(scheme, BY_PLACE):
+        pytest.skip("depends on the places of the rows")
     order = np.random.default_rng(3).permutation(len(X))
     one, other = net_for(scheme, "float64"), net_for(scheme, "float64")
     scheme.fit(one, X, Y)
@@ -534,3 +545,235 @@ def test_then_refuses():
     ):
         with pytest.raises(OptionError):
             bad()
+
+
+# --- Krahenbuhl and weight normalization ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_units_are_standardized(activation):
+    for scheme, mean, std in (
+        (init.KrahenbuhlWithin(bias=0.1), 0.1, 1.0),
+        (init.KrahenbuhlWithin(directions="pca"), 0.0, 1.0),
+        (init.WeightNormInit(scale=0.7), 0.0, 0.7),
+    ):
+        net = MLP([20, 16, 16, 10], activation, seed=0, dtype="float64")
+        report = scheme.fit(net, X)
+        assert report.converged
+        for _, _, z in reference_walk(net, X):
+            np.testing.assert_allclose(z.mean(axis=0), mean, atol=1e-9)
+            np.testing.assert_allclose(z.std(axis=0), std, rtol=1e-9)
+
+
+def test_weight_norm_is_the_formula_of_the_paper():
+    net = MLP([20, 16, 3], "tanh", seed=0, dtype="float64")
+    init.WeightNormInit().fit(net, X)
+    v = init.Normal(0.05).init((20, 16), rng=init.Stream(0, "0", "weight"), dtype=np.float64)
+    length = np.linalg.norm(v, axis=0)
+    t = X @ v / length
+    g = 1 / t.std(axis=0)
+    np.testing.assert_allclose(net.params["0.weight"], g * v / length, rtol=1e-9)
+    np.testing.assert_allclose(net.params["0.bias"], -t.mean(axis=0) / t.std(axis=0), rtol=1e-7, atol=1e-9)
+
+
+def test_pca_directions_are_uncorrelated():
+    mixed = X @ RNG.normal(size=(20, 20))
+    net = MLP([20, 16, 10], "tanh", seed=0, dtype="float64")
+    init.KrahenbuhlWithin(directions="pca", max_rows=None).fit(net, mixed)
+    z = mixed @ net.params["0.weight"]
+    np.testing.assert_allclose(np.corrcoef(z.T), np.eye(16), atol=1e-7)
+    # the strongest directions, by NumPy's SVD
+    strongest = np.linalg.svd(mixed - mixed.mean(axis=0))[2][:16]
+    cosines = (strongest * (net.params["0.weight"] / np.linalg.norm(net.params["0.weight"], axis=0)).T).sum(
+        axis=1
+    )
+    np.testing.assert_allclose(abs(cosines), 1, rtol=1e-8)
+    with pytest.warns(InitWarning):  # ten rows have rank nine
+        report = init.KrahenbuhlWithin(directions="pca").fit(MLP([20, 16, 3], "relu", seed=0), X[[0] * 10])
+    few = init.KrahenbuhlWithin(directions="pca").fit(MLP([20, 16, 3], "relu", seed=0), X[:10])
+    assert "the inputs have rank 9: 7 random directions" in few.layers[0].notes
+    assert not report.converged
+
+
+def test_units_without_variation_keep_their_weights():
+    for scheme in (init.KrahenbuhlWithin(base=None), init.WeightNormInit(base=None)):
+        net = MLP([20, 8, 10], "relu", seed=0)
+        net.params["0.weight"][:, 2] = 0.0
+        with pytest.warns(InitWarning, match="1 of 8 units do not vary"):
+            scheme.fit(net, X)
+        assert finite(net)
+        assert not net.params["0.weight"][:, 2].any()
+        with pytest.warns(InitWarning, match="alike"):
+            scheme.fit(net, np.ones((9, 20)))
+        assert finite(net)
+        with pytest.raises(DataError, match="at least 2"):
+            scheme.fit(net, X[:1])
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "identity"])
+def test_between_equalizes_the_rates_and_keeps_the_outputs(activation):
+    net = MLP([20, 32, 24, 16, 10], activation, init=init.Pair("he", "normal(0.3)"), seed=0, dtype="float64")
+    net.params["1.weight"] *= 30
+    net.params["2.weight"] /= 7
+    before = net.predict(X)
+    report = init.KrahenbuhlBetween(tol=1e-6).fit(net, X)
+    np.testing.assert_allclose(net.predict(X), before, rtol=1e-9, atol=1e-9 * abs(before).max())
+    assert report.converged
+    np.testing.assert_allclose(np.prod([layer.gain for layer in report.layers]), 1, rtol=1e-9)
+    # other random gradients at the outputs, by NumPy
+    rates = []
+    for seed in range(20):
+        delta = np.random.default_rng(seed).normal(size=before.shape)
+        rates.append(reference_rates(net, delta))
+    mean = np.sqrt((np.array(rates) ** 2).mean(axis=0))
+    np.testing.assert_allclose(mean / np.exp(np.log(mean).mean()), 1, atol=0.15)
+
+
+def reference_rates(net, delta):
+    """Return rms(dW) / rms(W) of each layer of an MLP for given gradients at the outputs."""
+    steps = list(reference_walk(net, X))
+    rates = []
+    for path, x, _ in reversed(steps):
+        weight = net.params[f"{path}.weight"]
+        rates.append(np.sqrt(((x.T @ delta) ** 2).mean() / (weight**2).mean()))
+        if path != "0":
+            below = int(path) - 1
+            delta = (delta @ weight.T) * activations.derivative(net.layers[below].activation, steps[below][2])
+    return rates[::-1]
+
+
+def test_between_refuses_what_is_not_homogeneous():
+    for layers in (
+        [Dense(8, "tanh"), Dense(3)],
+        [Dense(8, "relu"), Activation("gelu"), Dense(3)],
+        [Dense(8), Activation("elu"), Activation("relu"), Dense(3)],
+    ):
+        with pytest.raises(OptionError, match="not positively homogeneous"):
+            init.KrahenbuhlBetween().fit(Sequential(layers, n_inputs=20, seed=0), X)
+    with pytest.raises(OptionError, match=r"layer 0.*is 0"):
+        init.KrahenbuhlBetween(base="zeros").fit(MLP([20, 8, 3], seed=0), X)
+    last = Sequential([Activation("tanh"), Dense(8, "relu"), Dense(3, "softmax")], n_inputs=20, seed=0)
+    assert init.KrahenbuhlBetween().fit(last, X).converged
+
+
+# --- SWIM -----------------------------------------------------------------------------------------
+
+
+def steep(n):
+    x = np.random.default_rng(5).uniform(-1, 1, (n, 2))
+    return x, np.tanh(20 * (x[:, 0] + x[:, 1] ** 2 - 0.3)) + 0.3 * x[:, 1]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "leaky_relu"])
+def test_swim_fits_where_random_features_fail(activation):
+    rng = np.random.default_rng(5)
+    x = np.concatenate([rng.uniform(-1, 1, 500), rng.normal(0.3, 0.01, 500)])[rng.permutation(1000), None]
+    y = np.exp(-(((x[:, 0] - 0.3) / 0.01) ** 2))  # a narrow bump
+    train, test = slice(0, 700), slice(700, 1000)
+    net = MLP([1, 100, 1], activation, seed=0, dtype="float64")
+    init.SWIM().fit(net, x[train], y[train], loss="mse")
+    ours = net.evaluate(x[test], y[test], loss="mse")["loss"]
+    # 100 units of random slope and kink, the last layer by the same least squares
+    theirs = []
+    for scale in (1, 3, 10, 30):
+        W, b = scale * rng.normal(size=(1, 100)), scale * rng.uniform(-1, 1, 100)
+        features = np.column_stack([activations.forward(activation, x @ W + b), np.ones(len(x))])
+        solution = np.linalg.lstsq(features[train], y[train], rcond=1e-10)[0]
+        theirs.append(((features[test] @ solution - y[test]) ** 2).mean())
+    assert ours < 1e-3 * y.var()
+    assert ours < 0.01 * min(theirs)
+
+
+def test_swim_weights_are_pairs():
+    x, y = steep(60)
+    net = MLP([2, 40, 1], "tanh", seed=0, dtype="float64")
+    init.SWIM().fit(net, x, y, loss="mse")
+    W, b = net.params["0.weight"], net.params["0.bias"]
+    out = np.tanh(x @ W + b)
+    for unit in range(40):  # each has two rows whose outputs are -1/2 and 1/2, and that lie along its weight
+        low = np.flatnonzero(abs(out[:, unit] + 0.5) < 1e-9)
+        high = np.flatnonzero(abs(out[:, unit] - 0.5) < 1e-9)
+        assert len(low)
+        assert len(high)
+        direction = x[high[0]] - x[low[0]]
+        np.testing.assert_allclose(W[:, unit] * (direction @ direction), math.log(3) * direction, rtol=1e-9)
+
+
+def test_swim_draws_pairs_where_the_target_changes():
+    x = np.linspace(-1, 1, 400)[:, None]
+    y = (x > 0.25).astype(float)
+    net = MLP([1, 300, 1], "relu", seed=0, dtype="float64")
+    init.SWIM().fit(net, x, y, loss="mse")
+    kinks = -net.params["0.bias"] / net.params["0.weight"][0]
+    # every pair lies across the jump, so a kink lies on one side and its unit rises to the other
+    assert np.all(np.sign(net.params["0.weight"][0]) == np.where(kinks < 0.25, 1, -1))
+    # the density falls as 1 / distance: most are near it
+    assert np.median(abs(kinks - 0.25)) < 0.4
+
+
+def test_swim_classifies_before_training():
+    rng = np.random.default_rng(1)
+    centers = rng.normal(size=(10, 8))
+    y = rng.integers(0, 10, 600)
+    X = centers[y] + 0.3 * rng.normal(size=(600, 8))
+    net = MLP([8, 200, 10], "relu", init=init.SWIM(ridge=1e-3), seed=0)
+    net.pending_init.fit(net, X[:400], y[:400])
+    assert net.evaluate(X[400:], y[400:], loss="cross_entropy")["accuracy"] > 0.9
+    two = MLP([8, 100, 1], "tanh", output_activation="sigmoid", seed=0)
+    init.SWIM(ridge=1e-3).fit(two, X[:400], y[:400] < 5, loss="binary_cross_entropy")
+    assert two.evaluate(X[400:], y[400:] < 5, loss="binary_cross_entropy")["accuracy"] > 0.8
+
+
+def test_swim_refuses():
+    scheme = init.SWIM()
+    good = MLP([20, 8, 10], "relu", seed=0)
+    for net, match in (
+        (MLP([20, 8, 10], "gelu", seed=0), "layer 0: its activation is gelu"),
+        (MLP([20, 8, 10], "identity", seed=0), "layer 0: its activation is identity"),
+        (MLP([20, 8, 10], "relu", use_bias=False, seed=0), "layer 0: hidden layers need a bias"),
+        (MLP([20, 8, 10], output_activation="tanh", seed=0), "does not belong to loss"),
+        (Sequential([Activation("relu")], n_inputs=20), "no weights"),
+        (Sequential([Dense(8, "relu"), Activation("tanh"), Dense(10)], n_inputs=20), "relu then tanh"),
+    ):
+        with pytest.raises(OptionError, match=match):
+            scheme.fit(net, X, Y)
+    with pytest.raises(OptionError, match="needs targets"):
+        scheme.fit(good, X)
+    with pytest.raises(OptionError, match="same for all rows"):
+        scheme.fit(good, np.ones((9, 20)), Y[:9])
+    with pytest.raises(DataError, match="at least 3"):
+        scheme.fit(good, X[:2], Y[:2])
+    with pytest.raises(OptionError, match="Leave base out"):
+        init.SWIM(base="he")
+    with pytest.warns(InitWarning, match="do not differ"):
+        scheme.fit(good, X, np.zeros(128, int))
+    assert finite(good)
+    for bad in ({"candidates": 0}, {"ridge": -1.0}):
+        with pytest.raises(OptionError):
+            init.SWIM(**bad)
+
+
+def test_duplicate_rows_do_not_harm_swim():
+    x, y = steep(50)
+    net = MLP([2, 100, 1], "tanh", seed=0)
+    init.SWIM().fit(net, np.repeat(x, 4, axis=0), np.repeat(y, 4), loss="mse")
+    assert finite(net)
+    assert net.evaluate(x, y, loss="mse")["loss"] < 0.1
+
+
+def test_what_they_suit():
+    assert init.LSUV().suits("softplus")
+    assert init.KrahenbuhlBetween().suits("relu")
+    assert not init.KrahenbuhlBetween().suits("tanh")
+    assert init.SWIM().suits("tanh")
+    assert not init.SWIM().suits("gelu")
+    assert init.SWIM().suits("gelu").reason
+
+
+def test_examples_and_registry_cover_all():
+    kinds = {kind for kind in vars(init).values() if isinstance(kind, type) and kind.__module__ != "typing"}
+    kinds = {kind for kind in kinds if issubclass(kind, init.DataInitializer) and "formula" in vars(kind)}
+    assert kinds == {type(scheme) for scheme in SCHEMES}
+    for kind in kinds:
+        shown = [eval(text, vars(init)) for text in kind.examples]
+        assert {type(scheme) for scheme in shown} == {kind}

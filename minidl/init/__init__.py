@@ -27,6 +27,7 @@ from minidl.init.from_model import FromModel
 from minidl.init.identity import Dirac, Identity
 from minidl.init.idinit import IDInit
 from minidl.init.joint import Pair
+from minidl.init.krahenbuhl import KrahenbuhlBetween, KrahenbuhlWithin
 from minidl.init.law import Law
 from minidl.init.layouts import Layout, fans
 from minidl.init.lsuv import LSUV
@@ -43,12 +44,15 @@ from minidl.init.sinusoidal import Sinusoidal
 from minidl.init.sparse import Sparse
 from minidl.init.spec import LayerSpec
 from minidl.init.streams import Stream
+from minidl.init.swim import SWIM
 from minidl.init.then import Then
 from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
+from minidl.init.weight_norm import WeightNormInit
 from minidl.init.zero import ZerO
 
 __all__ = [
     "LSUV",
+    "SWIM",
     "Auto",
     "Centered",
     "Clipped",
@@ -72,6 +76,8 @@ __all__ = [
     "InitPlan",
     "InitReport",
     "Initializer",
+    "KrahenbuhlBetween",
+    "KrahenbuhlWithin",
     "Law",
     "LayerPlan",
     "LayerReport",
@@ -102,6 +108,7 @@ __all__ = [
     "TruncatedNormal",
     "Uniform",
     "VarianceScaling",
+    "WeightNormInit",
     "Xavier",
     "ZerO",
     "Zeros",

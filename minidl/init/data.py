@@ -173,6 +173,12 @@ class DataInitializer(Initializer):
     def check_network(self, specs):
         self.start.check_network(specs)
 
+    def suits(self, activation):
+        """Say yes: it measures what a layer does instead of assuming it."""
+        from minidl.theory import Verdict
+
+        return Verdict(True, f"it measures what a layer of {activation} does with the data.")
+
     # --- what it cannot do without a network -----------------------------------------------------
 
     def init_layer(self, spec, seed, weight, bias=None):

@@ -86,7 +86,7 @@ def draw(
         weight, bias = np.empty(spec.shape), np.empty(spec.n_outputs)
         try:
             chosen, reason = x.resolve(spec)
-            x.init_layer(spec, seed, weight, bias)
+            x.start.init_layer(spec, seed, weight, bias)
         except MinidlError as error:
             refused = refused or error
             continue
