@@ -26,6 +26,7 @@ ROOMS = [
     ["lowering"],
     ["training"],
     ["model"],
+    ["interop"],
     ["saving", "summary", "config", "datasets"],
     ["bench"],
     ["__init__"],
@@ -48,6 +49,8 @@ STRANGERS = [
     ("layers", "kernels"),
     ("lowering", "kernels"),
     ("datasets", "model"),
+    ("interop", "engine"),
+    ("interop", "kernels"),
 ]
 
 CYTHON_IMPORT = re.compile(
