@@ -710,10 +710,8 @@ def test_dtype_strides_and_layout(x, shape):
     np.testing.assert_array_equal(padded[:, :-3], double.astype(np.float32))
     assert np.all(padded[:, -3:] == 7.0)
     np.testing.assert_array_equal(draw(x, shape[::-1], layout="out_in"), double.T)
-    refuses = type(x) is init.Identity or (type(x) is init.DeltaOrthogonal and shape[0] > shape[1])
-    if not refuses:  # a window of one position is a dense weight
-        kernel = draw(x, (shape[1], shape[0], 1, 1), layout="oihw")
-        np.testing.assert_array_equal(kernel[:, :, 0, 0], double.T)
+    kernel = draw(x, (shape[1], shape[0], 1, 1), layout="oihw")  # a dense weight
+    np.testing.assert_array_equal(kernel[:, :, 0, 0], double.T)
     bias = np.full(shape[1], 7.0)
     spec = init.LayerSpec("0", shape, input_activation=activation_for(x))
     x.init_layer(spec, 0, np.empty(shape), bias)
@@ -832,6 +830,18 @@ def test_verdicts_of_deterministic_schemes():
     assert not init.IDInit(tau=3.0).suits("identity")
     assert init.Orthogonal("relu").suits("relu")
     assert not init.Orthogonal().suits("relu")
+
+
+@pytest.mark.parametrize("x", [x for x in SCHEMES if not isinstance(x, init.Law)], ids=repr)
+def test_suits_looks_as_deep_as_it_is_told(x):
+    ok, reason = x.suits("sigmoid", 20, 1e6)
+    assert not ok
+    assert reason.endswith(".")
+
+
+def test_a_deeper_chain_loses_more():
+    assert init.Identity(gain=0.6).suits("relu", depth=5)
+    assert not init.Identity(gain=0.6).suits("relu", depth=30)
 
 
 @needs_fused

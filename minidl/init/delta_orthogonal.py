@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,7 +36,8 @@ class DeltaOrthogonal(_Haar):
     OptionError
         The gain is neither.
     ShapeError
-        A convolution has fewer outputs than inputs (in a group): it cannot keep lengths.
+        A convolution has fewer outputs than inputs (in a group), with a window of more than one position:
+        it cannot keep lengths.
 
     Notes
     -----
@@ -83,7 +85,7 @@ class DeltaOrthogonal(_Haar):
 
 def _check(spec: LayerSpec) -> None:
     n_out, n_in, *window = spec.kernel_shape
-    if window and n_out // spec.groups < n_in:
+    if math.prod(window) > 1 and n_out // spec.groups < n_in:
         raise ShapeError(
             f"layer {spec.path!r}: DeltaOrthogonal needs at least as many outputs as inputs (of a group), "
             f"got {n_in} inputs and {n_out // spec.groups} outputs. Use Orthogonal."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -54,9 +55,9 @@ class _Eye(Initializer):
         """Return the gain."""
         return self.gain
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
         """Judge by measurement a plain network, in which each unit is a chain of its own."""
-        return measured_verdict(activation, np.array([[self.gain]]), "identities")
+        return measured_verdict(activation, np.array([[self.gain]]), "identities", depth, limit)
 
 
 @register("identity")
@@ -75,7 +76,7 @@ class Identity(_Eye):
     OptionError
         The gain is outside its range.
     ShapeError
-        The weight is that of a convolution: see :class:`Dirac`.
+        The weight is that of a convolution with a window of more than one position: see :class:`Dirac`.
 
     References
     ----------
@@ -102,7 +103,7 @@ class Identity(_Eye):
     examples: ClassVar[tuple[str, ...]] = ("Identity(gain=0.5)",)
 
     def fill_weight(self, spec, stream, weight):
-        if len(spec.kernel_shape) > 2:
+        if math.prod(spec.kernel_shape[2:]) > 1:
             raise ShapeError(
                 f"layer {spec.path!r}: Identity fills matrices, not the kernel of a convolution of shape "
                 f"{spec.shape}. Use Dirac, whose convolution is the identity."

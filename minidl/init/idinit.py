@@ -107,6 +107,6 @@ class IDInit(Initializer):
         """Return tau."""
         return self.tau
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
         """Judge by measurement a plain network of equal widths, which is one of identities."""
-        return measured_verdict(activation, np.array([[self.tau]]), "identities")
+        return measured_verdict(activation, np.array([[self.tau]]), "identities", depth, limit)

@@ -14,27 +14,28 @@ if TYPE_CHECKING:
 
 __all__ = ["measured_verdict"]
 
-#: Layers that signal and gradient are followed through, how much they may change meanwhile, and how many
-#: numbers there are of each.
-DEPTH, FACTOR, NUMBERS = 10, 1e3, 8192
+#: How many numbers, units times samples, signal and gradient have.
+NUMBERS = 8192
 
 
-def measured_verdict(activation: str, weight: np.ndarray, what: str) -> Verdict:
-    """Judge a network of 10 layers of one square weight, by a forward and a backward pass.
+def measured_verdict(activation: str, weight: np.ndarray, what: str, depth: int, limit: float) -> Verdict:
+    """Judge a network in which every layer has the same square weight, by a forward and a backward pass.
 
     Parameters
     ----------
     activation : str
     weight : ndarray of float64, shape (n, n)
     what : str
-        The network in words, for the reason.
+        The layers in words, for the reason.
+    depth, limit
+        As for :meth:`Initializer.suits`.
 
     Examples
     --------
-    >>> bool(measured_verdict("relu", np.eye(1), "identities"))
+    >>> bool(measured_verdict("relu", np.eye(1), "identities", 10, 1e3))
     True
-    >>> print(measured_verdict("sigmoid", np.eye(1), "identities").reason)
-    sigmoid: in 10 layers of identities q goes from 1 to 0.433, the squared gradient from 1 to 1.08e-13
+    >>> print(measured_verdict("sigmoid", np.eye(1), "identities", 10, 1e3).reason)
+    sigmoid: in 10 layers of identities q goes from 1 to 0.433, the squared gradient from 1 to 1.08e-13.
     """
     from minidl.theory import Verdict
 
@@ -44,14 +45,14 @@ def measured_verdict(activation: str, weight: np.ndarray, what: str) -> Verdict:
     random.fill_normal(g, (2, 0), 0.0, 1.0)
     q, gradient, slopes = np.mean(z * z), np.mean(g * g), []
     with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(DEPTH):
+        for _ in range(depth):
             slopes.append(activations.derivative(activation, z))
             z = activations.forward(activation, z) @ weight
         for slope in reversed(slopes):
             g = g @ weight.T * slope
         q, gradient = np.mean(z * z) / q, np.mean(g * g) / gradient
     reason = (
-        f"{activation}: in {DEPTH} layers of {what} q goes from 1 to {q:.3g}, the squared gradient from 1 to "
-        f"{gradient:.3g}"
+        f"{activation}: in {depth} layers of {what} q goes from 1 to {q:.3g}, the squared gradient from 1 to "
+        f"{gradient:.3g}."
     )
-    return Verdict(bool(1.0 / FACTOR < q < FACTOR and 1.0 / FACTOR < gradient < FACTOR), reason)
+    return Verdict(bool(1.0 / limit < q < limit and 1.0 / limit < gradient < limit), reason)

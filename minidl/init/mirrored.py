@@ -207,20 +207,20 @@ class Mirrored(Initializer):
         """Return the bound of the elements of M."""
         return self._factor() * self.base.bound(*self._fans(fan_in, fan_out))
 
-    def suits(self, activation):
-        """Judge by the identity act(z) - act(-z) = (1 + slope) z."""
+    def suits(self, activation, depth=10, limit=1e3):
+        """Judge by the identity act(z) - act(-z) = (1 + slope) z; where it holds, any depth will do."""
         from minidl.theory import Verdict
 
         c = odd_slope(activation)
         if c is None:
             return Verdict(
-                False, f"{activation}(z) - {activation}(-z) is not linear, so Mirrored does not apply"
+                False, f"{activation}(z) - {activation}(-z) is not linear, so Mirrored does not apply."
             )
         if abs(c - (1.0 + self.slope)) > 1e-6:
             return Verdict(
                 False,
-                f"{activation}(z) - {activation}(-z) = {c:.6g} z needs Mirrored(slope={c - 1.0:.6g})",
+                f"{activation}(z) - {activation}(-z) = {c:.6g} z needs Mirrored(slope={c - 1.0:.6g}).",
             )
         return Verdict(
-            True, f"{activation}(z) - {activation}(-z) = {c:.6g} z: the network is linear at first"
+            True, f"{activation}(z) - {activation}(-z) = {c:.6g} z: the network is linear at first."
         )

@@ -140,11 +140,11 @@ class Sinusoidal(Initializer):
         check_fans(fan_in, fan_out)
         return gain_value(self.gain) ** 2 / FANS[self.mode](fan_in, fan_out)
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
         """Judge by measurement: the waves are too regular for mean-field theory.
 
         All energy of a square weight is in half the directions, so that in a linear network q doubles with
         each layer where random weights of the same variance would keep it.
         """
         weight = self.init((WIDTH, WIDTH), 0, np.float64)
-        return measured_verdict(activation, weight, f"{WIDTH} waves")
+        return measured_verdict(activation, weight, f"{WIDTH} waves", depth, limit)

@@ -136,9 +136,9 @@ class ZerO(Initializer):
         """Return the largest absolute value of an element of a dense weight."""
         return self.gain / (1.0 if fan_out <= fan_in else math.sqrt(_power(fan_out)))
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
         """Judge by measurement a plain network of equal widths, which is one of identities."""
-        return measured_verdict(activation, np.array([[self.gain]]), "identities")
+        return measured_verdict(activation, np.array([[self.gain]]), "identities", depth, limit)
 
 
 def _power(n: int) -> int:
