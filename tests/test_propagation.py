@@ -1,16 +1,19 @@
-"""Signals and gradients in real networks follow the theory: every activation, many schemes, 50 layers of 1000.
+"""Signals and gradients in real networks follow the theory: 50 layers of 1000, all activations.
 
-All schemes with independent normal weights are multiples of one draw, so a network of each activation and scheme is
-simulated side by side, as rows of one matrix, by the weights that the library draws; 20 such networks.
+All schemes with independent normal weights are multiples of one draw, so a network of each activation and
+scheme is simulated side by side, as rows of one matrix, by the weights that the library draws; 20 such
+networks.
 
-What can be expected: one layer turns q into a sum of 1000 squares, which is off by sqrt(k / 1000), k about 5 for relu,
-and the mean of 20 networks and a dozen layers by half a per cent. So the maps are held to 5 % layer by layer. Over
-50 layers errors are forgotten where the variance map has a stable fixed point, and add up elsewhere: the whole
-trajectory may miss by four standard errors more, which are taken from the 20 networks.
+What can be expected: one layer turns q into a sum of 1000 squares, which is off by sqrt(k / 1000), k about
+5 for relu, and the mean of 20 networks and a dozen layers by half a per cent. So the maps are held to 5 %
+layer by layer. Over 50 layers errors are forgotten where the variance map has a stable fixed point, and add
+up elsewhere: the whole trajectory may miss by four standard errors more, which are taken from the 20
+networks.
 
 The theory treats the gradient as independent of the weights it meets. In one direction it is not: along the
-pre-activations themselves, the share of whose square in the gradient starts at 1 / width. Where elasticity^2 V(q) / q
-exceeds chi (softplus with He), it grows from layer to layer, and gradients are compared only as long as it is small.
+pre-activations themselves, the share of whose square in the gradient starts at 1 / width. Where
+elasticity^2 V(q) / q exceeds chi (softplus with He), it grows from layer to layer, and gradients are
+compared only as long as it is small.
 """
 
 import numpy as np
@@ -148,7 +151,7 @@ def test_layer_by_layer(measured, column):
 
 @CASES
 def test_whole_trajectory(measured, column):
-    """From the data alone: q of all 50 layers, and the gradient of the first layer against that of the last."""
+    """From the data alone: q of all 50 layers, and the gradient of the first against that of the last."""
     q, g = measured[0][:, :, column], measured[1][:, :, column]
     stack = STACKS[column]
     expected = [WIDTH * stack.std**2 + stack.bias_std**2]
