@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from minidl import activations
 from minidl.activations import OUTPUT_FUNCTIONS
 from minidl.errors import InitWarning, OptionError
-from minidl.init.base import Initializer
+from minidl.init.base import WIDE, Initializer
 from minidl.init.spec import LayerSpec
+from minidl.init.variance_scaling import LeCun
 from minidl.init.weight_and_bias import WeightAndBias
 
-__all__ = ["ByActivation", "canonical"]
+__all__ = ["ByActivation", "canonical", "output_layer"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,11 +63,9 @@ class ByActivation(WeightAndBias):
         return self.activation
 
     def suits(self, activation):
-        if self.activation is not None:
-            return super().suits(activation)
-        # wide and square, as everywhere in suits()
-        spec = LayerSpec("suits", (1000, 1000), activation=activation, input_activation=activation)
-        return self.resolve(spec)[0].suits(activation)
+        spec = LayerSpec("suits", (WIDE, WIDE), activation=activation, input_activation=activation)
+        chosen = self.resolve(spec)[0]
+        return super().suits(activation) if chosen is self else chosen.suits(activation)
 
     def check_network(self, specs):
         """Raise OptionError for a layer that cannot be served; warn where the signal will not get through."""
@@ -86,7 +85,10 @@ class ByActivation(WeightAndBias):
         if activation == self.activation:
             return ""
         ok, reason = self.suits(activation)
-        return "" if ok else f"made for {self.activation}, but the layers have {activation}: {reason}"
+        made_for = (
+            f"made for {self.activation}, but the layers have {activation}: " if self.activation else ""
+        )
+        return "" if ok else made_for + reason
 
 
 def canonical(activation: object) -> str | None:
@@ -105,3 +107,14 @@ def canonical(activation: object) -> str | None:
             f"activation={str(found)!r} works on whole rows; expected an element-wise activation."
         )
     return str(found)
+
+
+def output_layer() -> tuple[Initializer, str]:
+    """Return what fills the last layer where nothing else is known, and why.
+
+    Examples
+    --------
+    >>> output_layer()[0]
+    LeCun()
+    """
+    return LeCun(), "output layer: unit variance in, unit variance out"
