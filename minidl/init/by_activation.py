@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass
 
@@ -75,12 +76,14 @@ class ByActivation(WeightAndBias):
             if spec.role != "output":
                 served.setdefault(canonical(spec.activation), []).append(spec)
         for activation, layers in served.items():
-            problem = self.resolve(layers[0])[0].problem(activation, layers[0].depth)
+            # the first layer may have a scheme of its own; what matters is what the hidden ones do
+            hidden = dataclasses.replace(layers[0], role="hidden")
+            problem = self.resolve(hidden)[0].problem(activation)
             if problem:
                 paths = ", ".join(repr(spec.path) for spec in layers)
                 warnings.warn(f"{self!r}, layers {paths}: {problem}", InitWarning, stacklevel=2)
 
-    def problem(self, activation: str, depth: int) -> str:
+    def problem(self, activation: str) -> str:
         """Return what will go wrong in hidden layers of an activation; "" if nothing will."""
         if activation == self.activation:
             return ""

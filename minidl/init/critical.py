@@ -121,9 +121,9 @@ class _AtPoint(ByActivation):
         self.need_activation()
         return Normal(math.sqrt(self.sigma_b2)) if self.sigma_b2 else None
 
-    def problem(self, activation, depth):
+    def problem(self, activation):
         if activation != self.activation:
-            return super().problem(activation, depth)
+            return super().problem(activation)
         return self.point.warning
 
 
