@@ -24,9 +24,9 @@ from minidl.init.defaults import SklearnDefault, TorchDefault
 from minidl.init.delta_orthogonal import DeltaOrthogonal
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.from_model import FromModel
+from minidl.init.gain import Gain
 from minidl.init.identity import Dirac, Identity
 from minidl.init.idinit import IDInit
-from minidl.init.gain import Gain
 from minidl.init.joint import Pair
 from minidl.init.krahenbuhl import KrahenbuhlBetween, KrahenbuhlWithin
 from minidl.init.law import Law
@@ -46,26 +46,26 @@ from minidl.init.registry import from_dict, get, names, register
 from minidl.init.report import InitReport, LayerReport
 from minidl.init.residual import DeepNorm, DepthScaled, Fixup, ResidualRule, SkipInit
 from minidl.init.scaled import DepthPower, Scaled
-from minidl.init.sinusoidal import Sinusoidal
-from minidl.init.sparse import Sparse
 from minidl.init.selu import Selu
+from minidl.init.sinusoidal import Sinusoidal
 from minidl.init.siren import Siren
 from minidl.init.small_init import SmallInit
+from minidl.init.sparse import Sparse
 from minidl.init.spec import LayerSpec
 from minidl.init.spectral import Spectral
 from minidl.init.streams import Stream
 from minidl.init.swim import SWIM
-from minidl.init.then import Then
 from minidl.init.tanh_init import TanhInit
+from minidl.init.then import Then
 from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
 from minidl.init.weight_norm import WeightNormInit
 from minidl.init.zero import ZerO
 
 __all__ = [
     "LSUV",
-    "SWIM",
     "NTK",
     "RAI",
+    "SWIM",
     "Auto",
     "Centered",
     "Clipped",
@@ -106,30 +106,25 @@ __all__ = [
     "Orthogonal",
     "Pair",
     "Plan",
+    "PriorBias",
+    "RandomWalk",
     "ResidualRule",
     "Rule",
     "Scaled",
+    "Selu",
     "SemiOrthogonal",
     "Sinusoidal",
+    "Siren",
     "SkipInit",
     "SklearnDefault",
+    "SmallInit",
     "Sparse",
+    "Spectral",
     "SphereCoordinate",
     "Split",
     "Stream",
-    "Then",
-    "PriorBias",
-    "RandomWalk",
-    "Rule",
-    "Selu",
-    "SemiOrthogonal",
-    "Siren",
-    "SklearnDefault",
-    "SmallInit",
-    "Spectral",
-    "SphereCoordinate",
-    "Stream",
     "TanhInit",
+    "Then",
     "TorchDefault",
     "Trial",
     "TruncatedNormal",

@@ -330,7 +330,7 @@ class Critical(_AtPoint):
     )
     examples: ClassVar[tuple[str, ...]] = (
         "Critical()",
-        "Critical('gelu')",
+        "Critical('gelu', q0=0.5)",
         "Critical('tanh', base='uniform')",
     )
 
