@@ -24,6 +24,7 @@ from minidl.init.defaults import SklearnDefault, TorchDefault
 from minidl.init.delta_orthogonal import DeltaOrthogonal
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.from_model import FromModel
+from minidl.init.gain import Gain
 from minidl.init.identity import Dirac, Identity
 from minidl.init.idinit import IDInit
 from minidl.init.joint import Pair
@@ -33,18 +34,28 @@ from minidl.init.layouts import Layout, fans
 from minidl.init.lsuv import LSUV
 from minidl.init.mirrored import Mirrored
 from minidl.init.mup import MuP
+from minidl.init.nguyen_widrow import NguyenWidrow
+from minidl.init.ntk import NTK
 from minidl.init.orthogonal import Orthogonal, SemiOrthogonal, SphereCoordinate
 from minidl.init.override import Plan, Split
 from minidl.init.plan import InitPlan, LayerPlan
+from minidl.init.prior_bias import PriorBias
+from minidl.init.rai import RAI
+from minidl.init.random_walk import RandomWalk
 from minidl.init.registry import from_dict, get, names, register
 from minidl.init.report import InitReport, LayerReport
 from minidl.init.residual import DeepNorm, DepthScaled, Fixup, ResidualRule, SkipInit
 from minidl.init.scaled import DepthPower, Scaled
+from minidl.init.selu import Selu
 from minidl.init.sinusoidal import Sinusoidal
+from minidl.init.siren import Siren
+from minidl.init.small_init import SmallInit
 from minidl.init.sparse import Sparse
 from minidl.init.spec import LayerSpec
+from minidl.init.spectral import Spectral
 from minidl.init.streams import Stream
 from minidl.init.swim import SWIM
+from minidl.init.tanh_init import TanhInit
 from minidl.init.then import Then
 from minidl.init.variance_scaling import He, LeCun, VarianceScaling, Xavier
 from minidl.init.weight_norm import WeightNormInit
@@ -52,6 +63,8 @@ from minidl.init.zero import ZerO
 
 __all__ = [
     "LSUV",
+    "NTK",
+    "RAI",
     "SWIM",
     "Auto",
     "Centered",
@@ -70,6 +83,7 @@ __all__ = [
     "Fixup",
     "FromFunction",
     "FromModel",
+    "Gain",
     "He",
     "IDInit",
     "Identity",
@@ -86,22 +100,30 @@ __all__ = [
     "LeCun",
     "Mirrored",
     "MuP",
+    "NguyenWidrow",
     "Normal",
     "Ones",
     "Orthogonal",
     "Pair",
     "Plan",
+    "PriorBias",
+    "RandomWalk",
     "ResidualRule",
     "Rule",
     "Scaled",
+    "Selu",
     "SemiOrthogonal",
     "Sinusoidal",
+    "Siren",
     "SkipInit",
     "SklearnDefault",
+    "SmallInit",
     "Sparse",
+    "Spectral",
     "SphereCoordinate",
     "Split",
     "Stream",
+    "TanhInit",
     "Then",
     "TorchDefault",
     "Trial",

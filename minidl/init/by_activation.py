@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass
 
 from minidl import activations
 from minidl.activations import OUTPUT_FUNCTIONS
 from minidl.errors import InitWarning, OptionError
-from minidl.init.base import Initializer
+from minidl.init.base import WIDE, Initializer
 from minidl.init.spec import LayerSpec
+from minidl.init.variance_scaling import LeCun
 from minidl.init.weight_and_bias import WeightAndBias
 
-__all__ = ["ByActivation", "canonical"]
+__all__ = ["ByActivation", "canonical", "output_layer"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,11 +64,9 @@ class ByActivation(WeightAndBias):
         return self.activation
 
     def suits(self, activation):
-        if self.activation is not None:
-            return super().suits(activation)
-        # wide and square, as everywhere in suits()
-        spec = LayerSpec("suits", (1000, 1000), activation=activation, input_activation=activation)
-        return self.resolve(spec)[0].suits(activation)
+        spec = LayerSpec("suits", (WIDE, WIDE), activation=activation, input_activation=activation)
+        chosen = self.resolve(spec)[0]
+        return super().suits(activation) if chosen is self else chosen.suits(activation)
 
     def check_network(self, specs):
         """Raise OptionError for a layer that cannot be served; warn where the signal will not get through."""
@@ -76,17 +76,22 @@ class ByActivation(WeightAndBias):
             if spec.role != "output":
                 served.setdefault(canonical(spec.activation), []).append(spec)
         for activation, layers in served.items():
-            problem = self.resolve(layers[0])[0].problem(activation, layers[0].depth)
+            # the first layer may have a scheme of its own; what matters is what the hidden ones do
+            hidden = dataclasses.replace(layers[0], role="hidden")
+            problem = self.resolve(hidden)[0].problem(activation)
             if problem:
                 paths = ", ".join(repr(spec.path) for spec in layers)
                 warnings.warn(f"{self!r}, layers {paths}: {problem}", InitWarning, stacklevel=2)
 
-    def problem(self, activation: str, depth: int) -> str:
+    def problem(self, activation: str) -> str:
         """Return what will go wrong in hidden layers of an activation; "" if nothing will."""
         if activation == self.activation:
             return ""
         ok, reason = self.suits(activation)
-        return "" if ok else f"made for {self.activation}, but the layers have {activation}: {reason}"
+        made_for = (
+            f"made for {self.activation}, but the layers have {activation}: " if self.activation else ""
+        )
+        return "" if ok else made_for + reason
 
 
 def canonical(activation: object) -> str | None:
@@ -105,3 +110,14 @@ def canonical(activation: object) -> str | None:
             f"activation={str(found)!r} works on whole rows; expected an element-wise activation."
         )
     return str(found)
+
+
+def output_layer() -> tuple[Initializer, str]:
+    """Return what fills the last layer where nothing else is known, and why.
+
+    Examples
+    --------
+    >>> output_layer()[0]
+    LeCun()
+    """
+    return LeCun(), "output layer: unit variance in, unit variance out"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from minidl.errors import OptionError
-from minidl.init.base import Initializer
+from minidl.init.base import WIDE, Initializer
 from minidl.init.checks import check_arrays
 from minidl.init.layouts import DENSE
 from minidl.init.registry import get, register
@@ -18,6 +18,8 @@ from minidl.init.variance_scaling import LeCun
 from minidl.options import non_negative
 
 __all__ = ["Centered", "fill_centered", "input_mean"]
+
+DEFAULT_BASE = LeCun()
 
 
 @register("centered")
@@ -68,7 +70,7 @@ class Centered(Initializer):
     True
     """
 
-    base: Initializer = field(default_factory=LeCun)
+    base: Initializer = DEFAULT_BASE
     q: float = 1.0
     formula: ClassVar[str] = "by the base, then b = b - E[act_before(sqrt(q) z)] * (sum of incoming weights)"
     assumes: ClassVar[str] = "pre-activations of variance q in the layer before"
@@ -131,9 +133,8 @@ class Centered(Initializer):
     def suits(self, activation):
         from minidl.theory import verdict
 
-        # at width 1000, as everywhere in suits()
-        sigma_w2 = 1000 * self.variance(1000, 1000)
-        return verdict(centered_function(activation, self.q), sigma_w2, self.bias_variance(1000, 1000))
+        sigma_w2 = WIDE * self.variance(WIDE, WIDE)
+        return verdict(centered_function(activation, self.q), sigma_w2, self.bias_variance(WIDE, WIDE))
 
 
 def centered_function(activation: str, q: float):

@@ -10,13 +10,13 @@ from typing import ClassVar, NamedTuple
 from minidl.errors import OptionError, unknown_name
 from minidl.init import registry
 from minidl.init.base import Initializer
-from minidl.init.by_activation import ByActivation, canonical
+from minidl.init.by_activation import ByActivation, canonical, output_layer
 from minidl.init.centered import Centered, centered_function, fill_centered, input_mean
 from minidl.init.constant import Zeros
 from minidl.init.distributions import Normal
 from minidl.init.joint import Pair
 from minidl.init.registry import register
-from minidl.init.variance_scaling import LAWS, LeCun, VarianceScaling
+from minidl.init.variance_scaling import LAWS, VarianceScaling
 from minidl.options import non_negative, positive
 
 __all__ = ["Critical", "EdgeOfChaos"]
@@ -121,9 +121,9 @@ class _AtPoint(ByActivation):
         self.need_activation()
         return Normal(math.sqrt(self.sigma_b2)) if self.sigma_b2 else None
 
-    def problem(self, activation, depth):
+    def problem(self, activation):
         if activation != self.activation:
-            return super().problem(activation, depth)
+            return super().problem(activation)
         return self.point.warning
 
 
@@ -246,11 +246,11 @@ class EdgeOfChaos(_AtPoint):
         return chosen, f"edge of chaos of {of}, q = {chosen.point.q:.4g}, chi_q = {chosen.point.chi_q:.3g}"
 
     def _output(self, spec) -> tuple[Initializer, str]:
-        reason = "output layer: unit variance in, unit variance out"
+        chosen, reason = output_layer()
         if not self.centered:
-            return LeCun(), reason
+            return chosen, reason
         before = edge(canonical(spec.input_activation), self.sigma_b, self.q, True)
-        return Centered(LeCun(), before.q), f"{reason}, without the mean"
+        return Centered(chosen, before.q), f"{reason}, without the mean"
 
     def input_offset(self, spec) -> float:
         """Return what the bias takes off every input of this layer."""
@@ -330,7 +330,7 @@ class Critical(_AtPoint):
     )
     examples: ClassVar[tuple[str, ...]] = (
         "Critical()",
-        "Critical('gelu')",
+        "Critical('gelu', q0=0.5)",
         "Critical('tanh', base='uniform')",
     )
 
@@ -348,7 +348,7 @@ class Critical(_AtPoint):
 
     def choose(self, spec):
         if spec.role == "output":
-            return LeCun(), "output layer: unit variance in, unit variance out"
+            return output_layer()
         chosen = Critical(spec.activation, self.base, self.q0)
         return chosen, f"both susceptibilities of {chosen.activation} are 1 at q = {chosen.point.q:.4g}"
 
