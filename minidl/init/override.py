@@ -110,6 +110,12 @@ class Plan(Rule):
             return Pair(chosen, bias), f"{reason}; bias {bias_why}"
         return Split(chosen, bias.resolve(spec)[0]), f"{reason}; bias {bias_why or 'by default'}"
 
+    def lr_multipliers(self, spec):
+        """Return those of the rules of the layer; a rule for a bias alone leaves the factor as it is."""
+        weight, bias = self._choose(spec, "weight")[0], self._choose(spec, "bias")
+        layer = weight if bias[2] == "bias" else bias[0]
+        return Split(weight, layer).lr_multipliers(spec)
+
     def check_network(self, specs):
         names = [f"{spec.path}.{role}" for spec in specs for role in ROLES]
         for pattern, _ in self.overrides:

@@ -58,6 +58,9 @@ class ResidualRule(Rule):
         choose = self.outside if spec.branch_pos is None else self.in_branch
         return choose(spec, base, reason)
 
+    def lr_multipliers(self, spec):
+        return self.base.lr_multipliers(spec)
+
     def check_network(self, specs):
         for spec in specs:
             self.resolve(spec)
