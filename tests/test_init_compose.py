@@ -355,6 +355,9 @@ def test_paths_and_missing_biases():
     weight = np.empty((4, 8))
     source.init_layer(spec("0", (4, 8)), 0, weight)  # the layer has no bias
     assert (weight == TRAINED["0.weight"]).all()
+    every = init.FromModel(TRAINED, paths={"[5-9]": "1", "*": "0"})
+    assert every.resolve(spec("7", (8, 3)))[1] == "layer 1 of the source"
+    assert every.resolve(spec("body", (4, 8)))[1] == "layer 0 of the source"
     chosen, reason = source.resolve(spec("7", (8, 3)))
     assert (chosen, reason) == (init.Fixed(TRAINED["1.weight"]), "layer 1 of the source")
 
@@ -401,7 +404,7 @@ def test_what_a_source_cannot_give():
             source.check_network([layer])
         assert (weight == 7.0).all()
     with pytest.raises(ShapeError, match="dense layers"):
-        source.resolve(init.LayerSpec("0", (8, 4, 1, 1), layout="oihw"))
+        source.resolve(init.LayerSpec("0", (8, 4, 3, 3), layout="oihw"))
     with pytest.raises(OptionError, match="description of a layer"):
         source.init((4, 8), rng=0)
     bad_bias = init.FromModel({"0.weight": np.ones((4, 8)), "0.bias": np.ones(9)})
@@ -558,8 +561,9 @@ def test_check_network_is_called_once_with_all_its_layers():
             filled_layers.append(layer.path)
             weight[...] = 1.0
 
-    layers = [Dense(3, init=Watches()), Dense(3), Dense(3, init=Watches("b")), Dense(3, init=Watches())]
-    Sequential(layers, n_inputs=2, init=Watches(), seed=0)
+    shared = Watches()
+    layers = [Dense(3, init=shared), Dense(3), Dense(3, init=Watches("b")), Dense(3, init=shared)]
+    Sequential(layers, n_inputs=2, init=shared, seed=0)
     assert seen == [("a", ["0", "1", "3"]), ("b", ["2"])]
     assert filled_layers == ["0", "1", "2", "3"]
     filled_layers.clear()
