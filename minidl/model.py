@@ -231,7 +231,7 @@ class Sequential:
         self._require_built()
         factors = dict.fromkeys(self._params, 1.0)
         for spec, initializer in self._initializers():
-            for role, factor in initializer.lr_multipliers(spec).items():
+            for role, factor in initializer.start.lr_multipliers(spec).items():
                 name = f"{spec.path}.{role}"
                 if name in factors:  # a layer may have no bias
                     factors[name] = non_negative(f"lr_multipliers of {name}", factor)

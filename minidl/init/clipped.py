@@ -62,6 +62,7 @@ class Clipped(Changed):
     assumes: ClassVar[str] = "what its base assumes"
     fails: ClassVar[str] = "a bound below a standard deviation: most weights are one of two numbers"
     distribution: ClassVar[str] = "clipped"
+    paper: ClassVar[str] = "none (a combination)"
     examples: ClassVar[tuple[str, ...]] = ("Clipped(He(), n_std=2.0)", "Clipped(LeCun(), at=0.1)")
 
     def __post_init__(self):

@@ -55,13 +55,15 @@ class Concat(Initializer):
     formula: ClassVar[str] = "W = blocks side by side, each by its own rule"
     assumes: ClassVar[str] = "that the inputs, or the units, of a layer have different tasks"
     fails: ClassVar[str] = "blocks of different variance: fan_in * variance is not that of any part"
+    paper: ClassVar[str] = "none (a combination)"
+    distribution: ClassVar[str] = "blocks"
     examples: ClassVar[tuple[str, ...]] = (
         "Concat([He(), Zeros()])",
         "Concat([LeCun(), Normal(0.1)], axis=1, sizes=[-1, 1])",
     )
 
     def __post_init__(self):
-        if isinstance(self.parts, str | np.ndarray | Initializer) or not hasattr(self.parts, "__iter__"):
+        if not isinstance(self.parts, list | tuple):
             raise out_of_range("parts", self.parts, "a list of initializers")
         self._set(parts=tuple(get(part) for part in self.parts))
         if not self.parts:
@@ -69,6 +71,8 @@ class Concat(Initializer):
         if self.axis not in (0, 1) or isinstance(self.axis, bool):
             raise out_of_range("axis", self.axis, "0 (inputs) or 1 (outputs)")
         if self.sizes is not None:
+            if not isinstance(self.sizes, list | tuple):
+                raise out_of_range("sizes", self.sizes, "a list of integers, one for each part")
             self._set(sizes=tuple(count("sizes", size, minimum=-1) for size in self.sizes))
             if len(self.sizes) != len(self.parts) or self.sizes.count(-1) > 1:
                 raise OptionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,8 +41,8 @@ class FromModel(Rule):
         A network, its ``params``, or arrays by name ("0.weight"); copied, later training does not change
         them. Weights have shape (fan_in, fan_out).
     paths : mapping of str to str, optional
-        From the path of a layer to that of the layer in the source, for example ``{"2": "1"}``; default:
-        the same path.
+        From the path of a layer, or a pattern of :mod:`fnmatch`, to the path of the layer in the source, for
+        example ``{"2": "1"}``; the first that matches decides. Default: the same path.
     select : {"exact", "slices"}
         Whether the shapes must be equal, or may be smaller than those of the source.
 
@@ -78,8 +79,9 @@ class FromModel(Rule):
     assumes: ClassVar[str] = "a source trained on related data; for slices, a wider one of the same family"
     fails: ClassVar[str] = "slices of a narrow net: the sum over a part of its inputs is another function"
     paper: ClassVar[str] = "Xu et al. 2023, Initializing models with larger ones, arXiv:2311.18823"
+    distribution: ClassVar[str] = "given"
     examples: ClassVar[tuple[str, ...]] = (
-        'FromModel({"0.weight": [[1.0, 2.0], [3.0, 4.0]]}, paths={"1": "0"}, select="slices")',
+        'FromModel({"0.weight": [[1.0, 2.0], [3.0, 4.0]]}, paths={"*": "0"}, select="slices")',
     )
 
     def __post_init__(self):
@@ -96,7 +98,8 @@ class FromModel(Rule):
         return [name.removesuffix(".weight") for name, _ in self.source if name.endswith(".weight")]
 
     def resolve(self, spec):
-        path = dict(self.paths).get(spec.path, spec.path)
+        fits = (path for pattern, path in self.paths if fnmatch.fnmatchcase(spec.path, pattern))
+        path = next(fits, spec.path)
         arrays = {name: array.value for name, array in self.source}
         if f"{path}.weight" not in arrays:
             raise OptionError(
@@ -104,7 +107,7 @@ class FromModel(Rule):
                 f"{', '.join(self.known_paths())}. Pass paths={{{spec.path!r}: ...}}, or name in a Plan the "
                 "layers that come from a model."
             )
-        if not spec.is_dense:
+        if spec.groups > 1 or any(n != 1 for n in spec.kernel_shape[2:]):
             raise ShapeError(f"layer {spec.path!r}: FromModel fills dense layers, not {spec.layout!r}.")
         chosen = self._take(spec, f"{path}.weight", arrays, (spec.fan_in, spec.n_outputs))
         if f"{path}.bias" in arrays:
@@ -124,6 +127,10 @@ class FromModel(Rule):
                 f"layer {spec.path!r}: {name} of the source has shape {array.shape}, the layer {shape}.{hint}"
             )
         return Fixed(array[np.ix_(*(evenly(s, t) for s, t in zip(shape, array.shape, strict=True)))])
+
+    def suits(self, activation, depth=10, limit=1e3):
+        """Raise OptionError: trained weights suit what they were trained with."""
+        raise OptionError("FromModel: trained weights suit the network that they were trained in.")
 
     def check_network(self, specs):
         for spec in specs:
@@ -163,8 +170,7 @@ def evenly(s: int, t: int) -> np.ndarray:
 
 def _arrays(source: object) -> tuple[tuple[str, Fixed], ...]:
     """Return the arrays of a source by name, frozen."""
-    params = getattr(source, "params", source)
-    pairs = list(params.items() if isinstance(params, Mapping) else params or ())
+    pairs = _pairs(getattr(source, "params", source))
     if not pairs or not all(isinstance(name, str) for name, _ in pairs):
         raise out_of_range("source", source, "a network, or a mapping of names such as '0.weight' to arrays")
     frozen = tuple((name, array if isinstance(array, Fixed) else Fixed(array)) for name, array in pairs)
@@ -174,7 +180,16 @@ def _arrays(source: object) -> tuple[tuple[str, Fixed], ...]:
 
 
 def _paths(paths: object) -> tuple[tuple[str, str], ...]:
-    pairs = tuple(tuple(pair) for pair in (paths.items() if isinstance(paths, Mapping) else paths or ()))
-    if not all(len(pair) == 2 and all(isinstance(path, str) for path in pair) for pair in pairs):
+    pairs = () if paths is None else _pairs(paths)
+    if pairs is None or not all(isinstance(path, str) for pair in pairs for path in pair):
         raise out_of_range("paths", paths, "a mapping of layer paths such as {'2': '1'}")
     return pairs
+
+
+def _pairs(mapping: object) -> tuple[tuple, ...] | None:
+    """Return the items of a mapping, or pairs as they are; None for something else."""
+    pairs = mapping.items() if isinstance(mapping, Mapping) else mapping
+    try:
+        return tuple((key, value) for key, value in pairs)
+    except (TypeError, ValueError):
+        return None

@@ -93,6 +93,7 @@ class MuP(Rule):
     assumes: ClassVar[str] = "SGD with the factors on the learning rate; widths that grow together"
     fails: ClassVar[str] = "without the factors it is worse than no rule: first and last layer hardly learn"
     paper: ClassVar[str] = "Yang, Hu et al. 2022, Tensor programs V, arXiv:2203.03466"
+    distribution: ClassVar[str] = "by layer"
     examples: ClassVar[tuple[str, ...]] = (
         "MuP(64, base=Xavier())",
         "MuP(base_width=[32, 64], base=He(), zero_readout=True)",

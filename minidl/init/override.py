@@ -64,6 +64,8 @@ class Plan(Rule):
     formula: ClassVar[str] = "by the path of the layer or the name of the parameter"
     assumes: ClassVar[str] = "what each of its parts assumes"
     fails: ClassVar[str] = "paths are numbers of layers: inserting one renames those behind it"
+    paper: ClassVar[str] = "none (a combination)"
+    distribution: ClassVar[str] = "by layer"
     examples: ClassVar[tuple[str, ...]] = (
         'Plan("he_normal", {"0": LeCun(), "*.bias": Normal(0.1)}, input=Xavier(), output=Zeros())',
     )
@@ -109,6 +111,12 @@ class Plan(Rule):
         if bias_scope == "bias":
             return Pair(chosen, bias), f"{reason}; bias {bias_why}"
         return Split(chosen, bias.resolve(spec)[0]), f"{reason}; bias {bias_why or 'by default'}"
+
+    def lr_multipliers(self, spec):
+        """Return those of the rules of the layer; a rule for a bias alone leaves the factor as it is."""
+        weight, bias = self._choose(spec, "weight")[0], self._choose(spec, "bias")
+        layer = weight if bias[2] == "bias" else bias[0]
+        return Split(weight, layer).lr_multipliers(spec)
 
     def check_network(self, specs):
         names = [f"{spec.path}.{role}" for spec in specs for role in ROLES]
@@ -158,6 +166,8 @@ class Split(Initializer):
     formula: ClassVar[str] = "the weight by one rule for layers, the bias by another"
     assumes: ClassVar[str] = "that weight and bias are independent in both rules"
     fails: ClassVar[str] = "joint rules, whose bias fits their own weight only"
+    paper: ClassVar[str] = "none (a combination)"
+    distribution: ClassVar[str] = "that of the weight"
     examples: ClassVar[tuple[str, ...]] = ("Split(He(), Pair(LeCun(), Normal(0.1)))",)
 
     def __post_init__(self):

@@ -58,6 +58,9 @@ class ResidualRule(Rule):
         choose = self.outside if spec.branch_pos is None else self.in_branch
         return choose(spec, base, reason)
 
+    def lr_multipliers(self, spec):
+        return self.base.lr_multipliers(spec)
+
     def check_network(self, specs):
         for spec in specs:
             self.resolve(spec)
@@ -132,6 +135,7 @@ class Fixup(ResidualRule):
     assumes: ClassVar[str] = "residual branches without normalization, scalar multipliers and biases in them"
     fails: ClassVar[str] = "plain layers of zeros without skip connections learn nothing"
     paper: ClassVar[str] = "Zhang, Dauphin, Ma 2019, Fixup initialization, arXiv:1901.09321"
+    distribution: ClassVar[str] = "by layer"
     examples: ClassVar[tuple[str, ...]] = ('Fixup(base=He("uniform"))',)
 
     def __post_init__(self):
@@ -193,6 +197,7 @@ class SkipInit(ResidualRule):
     paper: ClassVar[str] = (
         "De, Smith 2020, arXiv:2002.10444; Bachlechner et al. 2020, ReZero, arXiv:2003.04887"
     )
+    distribution: ClassVar[str] = "by layer"
     examples: ClassVar[tuple[str, ...]] = (
         "SkipInit(base=LeCun(), alpha=0.1)",
         "SkipInit(alpha=DepthPower(-0.5))",
@@ -251,6 +256,7 @@ class DepthScaled(ResidualRule):
     assumes: ClassVar[str] = "residual branches that are normalized at their entry"
     fails: ClassVar[str] = "with no normalization the branches of a deep net still add up: (1 + 1/B)^B"
     paper: ClassVar[str] = "Radford et al. 2019, Language models are unsupervised multitask learners"
+    distribution: ClassVar[str] = "by layer"
     examples: ClassVar[tuple[str, ...]] = ("DepthScaled(base=Normal(0.02))",)
 
     def __post_init__(self):
@@ -307,6 +313,7 @@ class DeepNorm(ResidualRule):
     assumes: ClassVar[str] = "normalization after each residual sum, skip connections times alpha"
     fails: ClassVar[str] = "without the factor alpha on the skip connection the updates grow with depth"
     paper: ClassVar[str] = "Wang et al. 2022, DeepNet: scaling transformers to 1,000 layers, arXiv:2203.00555"
+    distribution: ClassVar[str] = "by layer"
     examples: ClassVar[tuple[str, ...]] = ("DeepNorm(base=Xavier())",)
 
     def __post_init__(self):

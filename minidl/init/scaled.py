@@ -140,6 +140,8 @@ class Scaled(Changed):
     formula: ClassVar[str] = "W = factor times the weight of base"
     assumes: ClassVar[str] = "what its base assumes"
     fails: ClassVar[str] = "factor 0 in a hidden layer: nothing is learnt below"
+    paper: ClassVar[str] = "none (a combination)"
+    distribution: ClassVar[str] = "that of the base"
     examples: ClassVar[tuple[str, ...]] = (
         "Scaled(0.5, He())",
         "Scaled(DepthPower(-0.5, scale=2.0), LeCun())",
