@@ -36,7 +36,7 @@ def describe(x: Initializer, fan_in: int | None = None, fan_out: int | None = No
     lines = [repr(x)]
     for name, text in facts:
         if text:
-            lines += textwrap.wrap(f"  {name}: {text}", 100, subsequent_indent="    ")
+            lines += textwrap.wrap(f"  {name}: {text}", 100, subsequent_indent="    ", break_on_hyphens=False)
     return "\n".join(lines)
 
 
