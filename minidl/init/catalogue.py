@@ -250,7 +250,9 @@ def card(
 
 
 def _wrapped(name: str, text: str) -> list[str]:
-    return textwrap.wrap(f"  {name}: {text}", 100, subsequent_indent="    ") if text else []
+    if not text:
+        return []
+    return textwrap.wrap(f"  {name}: {text}", 100, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _verdict(x: Initializer, activation: str) -> str:
