@@ -27,7 +27,7 @@ ROOMS = [
     ["training"],
     ["model"],
     ["saving", "summary", "config", "datasets"],
-    ["bench"],
+    ["bench", "compare"],
     ["__init__"],
     ["cli"],
     ["__main__"],
