@@ -155,7 +155,12 @@ def _add_compare(commands) -> None:
         metavar="he_normal,zeros",
         help="initializers, such as 'he(slope=0.2),orthogonal' (default: %(default)s)",
     )
-    add("--activation", default="relu", metavar="relu,tanh", help="of the hidden layers (default: %(default)s)")
+    add(
+        "--activation",
+        default="relu",
+        metavar="relu,tanh",
+        help="of the hidden layers (default: %(default)s)",
+    )
     add("--depth", default="3,10,30", metavar="3,10", help="hidden layers (default: %(default)s)")
     add("--lr", metavar="0.1,0.01", help="learning rates to choose from (default: by data set, as all below)")
     add("--seeds", type=int, help="trainings at each learning rate")

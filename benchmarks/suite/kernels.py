@@ -279,7 +279,9 @@ class Runner:
         for buffer in self.program.buffers.values():
             if buffer.arena == "work":
                 view = self.bound.view(buffer.name)
-                view[...] = rng.integers(2, size=view.shape) if buffer.dtype == "int64" else rng.random(view.shape)
+                view[...] = (
+                    rng.integers(2, size=view.shape) if buffer.dtype == "int64" else rng.random(view.shape)
+                )
             elif buffer.arena == "bound":
                 lent[buffer.name] = rng.standard_normal((4096, buffer.cols)).astype(dtype)
         self.bound.lend(lent)

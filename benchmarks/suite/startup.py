@@ -42,7 +42,9 @@ class Import:
         return FIRST_PREDICTION
 
     def track_modules(self):
-        done = subprocess.run([sys.executable, "-c", COUNT_MODULES], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", COUNT_MODULES], capture_output=True, text=True, check=True
+        )
         return int(done.stdout)
 
     track_modules.unit = "modules besides NumPy's"
@@ -55,8 +57,8 @@ class Size:
     version = "1"
 
     def setup(self):
-        folder = Path(minidl.__file__).parent
-        ours = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        self.folder = Path(minidl.__file__).parent
+        ours = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
         # what a source folder has besides, a wheel does not
         self.files = [path for path in ours if path.suffix not in (".pyc", ".pyx", ".c", ".html", ".part")]
 
@@ -67,7 +69,7 @@ class Size:
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as wheel:
             for path in self.files:
-                wheel.write(path, path.name)
+                wheel.write(path, path.relative_to(self.folder.parent))
         return len(archive.getvalue())
 
     track_installed.unit = track_wheel.unit = "bytes"

@@ -184,9 +184,7 @@ def measure(cell: Cell, task: Task, rows: Rows) -> dict:
         "test_error": over_seeds("test_error"),
         "diverged": sum(run["diverged"] for run in runs),
         "curves": [run["losses"] for run in runs],
-        "grid": [
-            {"lr": rate, "failed": merit(rate)[0], "steps": _finite(merit(rate)[1])} for rate in tried
-        ],
+        "grid": [{"lr": rate, "failed": merit(rate)[0], "steps": _finite(merit(rate)[1])} for rate in tried],
     }
 
 
