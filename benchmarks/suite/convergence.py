@@ -1,8 +1,8 @@
 """How fast each scheme converges, by data set, activation and depth.
 
-All cells are trained once, in ``setup_cache``, on all CPUs, one thread each; the benchmarks look the numbers up.
-Finished cells are kept in benchmarks/.asv/convergence, so that a run that was interrupted goes on. They belong to
-the code that was installed: another build computes its own.
+All cells are trained once, in ``setup_cache``, on all CPUs, one thread each; the benchmarks look the numbers
+up. Finished cells are kept in benchmarks/.asv/convergence, so that a run that was interrupted goes on. They
+belong to the code that was installed: another build computes its own.
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from minidl.engine.program import FINISHED, BoundProgram
+
 from minidl import activations, kernels, losses, optim
 from minidl.engine.builder import Builder
 from minidl.engine.ops import OPS
 from minidl.engine.params import Layout, aligned_zeros
-from minidl.engine.program import FINISHED, BoundProgram
 from minidl.kernels import machine
 
 from .common import THREADS, choose, require_cpus

@@ -10,7 +10,7 @@ from .common import NET_NAMES, NETS, make_net
 class Peak:
     """Most memory of a process that makes a net, has an epoch of rows, and trains or predicts.
 
-    NumPy, the 16 MiB of rows and asv are part of it: compare with ``baseline``, which has everything but the net.
+    NumPy, the 16 MiB of rows and asv are part of it: compare with ``baseline``, which has all but the net.
     """
 
     params = (NET_NAMES,)
