@@ -143,8 +143,8 @@ def _add_compare(commands) -> None:
     compare = commands.add_parser(
         "compare",
         help="train with several initializers and compare how fast they converge",
-        description="Train networks of several depths with several initializers, each at a few learning rates "
-        "from several seeds, and print the steps to a training loss at the best learning rate.",
+        description="Train networks of several depths with several initializers, each at a few learning "
+        "rates from several seeds, and print the steps to a training loss at the best learning rate.",
         allow_abbrev=False,
     )
     add = compare.add_argument

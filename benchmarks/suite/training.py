@@ -6,7 +6,7 @@ from .common import NET_NAMES, NETS, THREADS, choose, make_net, require_cpus
 
 
 class Training:
-    """Seconds of one training step, called for by itself, and of an epoch (16 MiB of rows, at least 4 steps)."""
+    """Seconds of one training step, called for by itself, and of an epoch of 16 MiB of rows."""
 
     params = (NET_NAMES, THREADS)
     param_names = ("net", "threads")

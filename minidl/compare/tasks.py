@@ -123,16 +123,16 @@ def load(data: str) -> Rows:
     spirals       2000     1000    points of seed 1; of seed 2
     ============  =======  ======  ==========================================================
 
-    Features are shifted and scaled by one mean and one standard deviation: those of all entries of the training
-    rows.
+    Features are shifted and scaled by one mean and one standard deviation: those of all entries of the
+    training rows.
 
     Raises
     ------
     OptionError
         For another name.
     DataError, ImportError
-        If the files of MNIST are not there, or scikit-learn, which carries digits, is not; the message says how
-        to provide them.
+        If the files of MNIST are not there, or scikit-learn, which carries digits, is not; the message says
+        how to provide them.
 
     Examples
     --------
