@@ -88,7 +88,7 @@ class Task:
 
 # A target is a loss that good schemes reach in about a third of the steps, at every depth.
 TASKS = {
-    "digits": Task(width=64, batch_size=64, steps=600, target=0.5),
+    "digits": Task(width=64, batch_size=64, steps=600, target=0.25, every=5),
     "mnist": Task(width=100, batch_size=64, steps=600, target=0.5),
     "shapeset": Task(width=64, batch_size=64, steps=600, target=1.9),
     "spirals": Task(width=32, batch_size=64, steps=600, target=0.5),
