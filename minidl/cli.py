@@ -1,4 +1,4 @@
-"""The command ``minidl``: train, bench, inits, config.
+"""The command ``minidl``: train, bench, compare, inits, config.
 
 A user's mistake is one line on stderr and exit code 2; Ctrl-C keeps the parameters of the last finished
 step, prints the table and exits with 130.
@@ -55,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_bench(commands)
+    _add_compare(commands)
     _add_inits(commands)
     config = commands.add_parser("config", help="print version, instruction set, threads, compiler")
     config.set_defaults(run=_config)
@@ -135,6 +136,52 @@ def _bench(options) -> int:
     if options.json is not None:
         bench.write_json(options.json, record)
         print(f"written to {options.json}")
+    return 0
+
+
+def _add_compare(commands) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="train with several initializers and compare how fast they converge",
+        description="Train networks of several depths with several initializers, each at a few learning "
+        "rates from several seeds, and print the steps to a training loss at the best learning rate.",
+        allow_abbrev=False,
+    )
+    add = compare.add_argument
+    add("--data", default="digits", metavar="digits|mnist|shapeset|spirals", help="(default: %(default)s)")
+    add(
+        "--init",
+        default="auto,he_normal,xavier_uniform,lecun_normal",
+        metavar="he_normal,zeros",
+        help="initializers, such as 'he(slope=0.2),orthogonal' (default: %(default)s)",
+    )
+    add(
+        "--activation",
+        default="relu",
+        metavar="relu,tanh",
+        help="of the hidden layers (default: %(default)s)",
+    )
+    add("--depth", default="3,10,30", metavar="3,10", help="hidden layers (default: %(default)s)")
+    add("--lr", metavar="0.1,0.01", help="learning rates to choose from (default: by data set, as all below)")
+    add("--seeds", type=int, help="trainings at each learning rate")
+    add("--steps", type=int, help="of a training")
+    add("--target", type=float, help="training loss to reach")
+    add("--width", type=int, help="of the hidden layers")
+    add("--batch-size", type=int, help="rows per step")
+    add("--momentum", type=float, help="0 for plain SGD")
+    add("--jobs", type=int, metavar="N", help="trainings at once, one thread each (default: what pays here)")
+    add("--keep", metavar="FOLDER", help="keep finished cells there: an interrupted comparison goes on")
+    add("--plot", metavar="FILE.png", help="draw loss curves and a map of the steps (needs matplotlib)")
+    add("--json", metavar="FILE", help="also write the records to this file")
+    compare.set_defaults(run=_compare)
+
+
+def _compare(options) -> int:
+    from minidl.compare import command
+
+    _check_folder("--plot", options.plot)
+    _check_folder("--json", options.json)
+    command.main(options)
     return 0
 
 

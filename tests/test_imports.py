@@ -28,7 +28,7 @@ ROOMS = [
     ["model"],
     ["interop"],
     ["saving", "summary", "config", "datasets"],
-    ["bench"],
+    ["bench", "compare"],
     ["__init__"],
     ["cli"],
     ["__main__"],

@@ -1,8 +1,8 @@
 """How fast does each initialization scheme converge, at which depth and with which activation?
 
-A *cell* is a data set, an activation, a depth and a scheme. It is trained at each of a few learning rates from
-several seeds; what counts is the number of steps until the training loss has fallen to the target of the data
-set, at the best learning rate. This is what ``minidl compare`` prints and draws, and what the benchmarks track.
+A *cell* is a data set, an activation, a depth and a scheme. It is trained at each of a few learning rates
+from several seeds; what counts is the number of steps until the training loss has fallen to the target of the
+data set, at the best learning rate. ``minidl compare`` prints and draws it, and the benchmarks track it.
 
 Examples
 --------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from minidl import init
 from minidl.compare.tasks import Rows, Task
-from minidl.errors import DivergenceError, OptionError, ShapeError
+from minidl.errors import DivergenceError, InitWarning, OptionError, ShapeError
 from minidl.model import MLP, Sequential
 from minidl.optim import SGD
 
@@ -153,10 +154,12 @@ def measure(cell: Cell, task: Task, rows: Rows) -> dict:
     (2, None)
     """
     try:
-        tried = {
-            lr: [_train_once(cell, task, rows, lr, seed) for seed in range(task.seeds)]
-            for lr in task.learning_rates
-        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InitWarning)  # that a scheme will fail is what is to be measured
+            tried = {
+                lr: [_train_once(cell, task, rows, lr, seed) for seed in range(task.seeds)]
+                for lr in task.learning_rates
+            }
     except (OptionError, ShapeError) as error:
         return {"refused": str(error)}
 

@@ -88,7 +88,7 @@ class Task:
 
 # A target is a loss that good schemes reach in about a third of the steps, at every depth.
 TASKS = {
-    "digits": Task(width=64, batch_size=64, steps=600, target=0.5),
+    "digits": Task(width=64, batch_size=64, steps=600, target=0.25, every=5),
     "mnist": Task(width=100, batch_size=64, steps=600, target=0.5),
     "shapeset": Task(width=64, batch_size=64, steps=600, target=1.9),
     "spirals": Task(width=32, batch_size=64, steps=600, target=0.5),
@@ -123,16 +123,16 @@ def load(data: str) -> Rows:
     spirals       2000     1000    points of seed 1; of seed 2
     ============  =======  ======  ==========================================================
 
-    Features are shifted and scaled by one mean and one standard deviation: those of all entries of the training
-    rows.
+    Features are shifted and scaled by one mean and one standard deviation: those of all entries of the
+    training rows.
 
     Raises
     ------
     OptionError
         For another name.
     DataError, ImportError
-        If the files of MNIST are not there, or scikit-learn, which carries digits, is not; the message says how
-        to provide them.
+        If the files of MNIST are not there, or scikit-learn, which carries digits, is not; the message says
+        how to provide them.
 
     Examples
     --------

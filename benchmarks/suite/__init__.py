@@ -1,0 +1,1 @@
+"""The suite that asv runs: see benchmarks/README.md."""
