@@ -1,4 +1,4 @@
-"""The command ``minidl``: train, bench, compare, inits, config.
+"""The command ``minidl``: train, bench, compare, inits, theory, config.
 
 A user's mistake is one line on stderr and exit code 2; Ctrl-C keeps the parameters of the last finished
 step, prints the table and exits with 130.
@@ -57,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_compare(commands)
     _add_inits(commands)
+    _add_theory(commands)
     config = commands.add_parser("config", help="print version, instruction set, threads, compiler")
     config.set_defaults(run=_config)
     return parser
@@ -115,6 +116,38 @@ def _add_bench(commands) -> None:
     add("--seconds", type=float, default=1.0, help="about how long for each line (default: %(default)s)")
     add("--json", metavar="FILE", help="also write the numbers to this file")
     bench.set_defaults(run=_bench)
+
+
+def _add_theory(commands) -> None:
+    theory = commands.add_parser(
+        "theory",
+        help="print the gains, critical points and depth scales of an activation",
+        description="Mean-field theory of networks at initialization: gains, edge of chaos, depth scales.",
+        allow_abbrev=False,
+    )
+    add = theory.add_argument
+    add("activation", metavar="ACTIVATION", help="a name such as tanh or 'leaky_relu(0.2)'")
+    add("--sigma-b", type=float, metavar="X", help="standard deviation of the biases")
+    add("--sigma-w", type=float, metavar="X", help="sqrt(fan_in Var(W)) (default: on the edge of chaos)")
+    add("--q", type=float, metavar="X", help="instead: variance of the pre-activations at the edge of chaos")
+    add("--depth", type=int, default=50, metavar="N", help="layers of the verdict (default: %(default)s)")
+    add("--plot", metavar="FILE.png", help="also draw the maps, the edge and the depth scales")
+    theory.set_defaults(run=_theory)
+
+
+def _theory(options) -> int:
+    from minidl import theory
+
+    _check_folder("--plot", options.plot)
+    print(theory.report(options.activation, options.sigma_b, options.sigma_w, options.q, options.depth))
+    if options.plot is not None:
+        sigma_b, sigma_w = options.sigma_b, options.sigma_w
+        if options.q is not None:
+            point = theory.edge_of_chaos(options.activation, q=options.q)
+            sigma_b, sigma_w = point.sigma_b, point.sigma_w
+        theory.plot(options.plot, options.activation, sigma_b, sigma_w)
+        print(f"written to {options.plot}")
+    return 0
 
 
 def _bench(options) -> int:

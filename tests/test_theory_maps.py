@@ -63,7 +63,7 @@ def test_correlation_map_of_erf(c):
 
     assert field.correlation_map(c, q) == pytest.approx(kernel(c) / kernel(1.0), abs=1e-12)
     slope = 2.5 * 4 / math.pi / math.sqrt((1 + 2 * q) ** 2 - (2 * q * c) ** 2)
-    assert field.correlation_slope(c, q) == pytest.approx(slope, rel=1e-9)
+    assert field.correlation_slope(c, q) == pytest.approx(slope * q / kernel(1.0), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["tanh", "gelu", "elu", "hard_swish", "relu6", "selu", "sine(2)"])
@@ -73,10 +73,11 @@ def test_slopes_are_the_derivatives_of_the_maps(name, q):
     h = 1e-4 * q
     numeric = (field.variance_map(q + h) - field.variance_map(q - h)) / (2 * h)
     assert field.variance_slope(q) == pytest.approx(numeric, rel=1e-6, abs=1e-8)
-    size = field.variance_map(q) / q  # the slope is that of the map at a fixed point, where this is 1
     numeric = (field.correlation_map(0.3 + 1e-4, q) - field.correlation_map(0.3 - 1e-4, q)) / 2e-4
-    assert field.correlation_slope(0.3, q) == pytest.approx(numeric * size, rel=1e-6)
-    assert field.correlation_slope(1.0, q) == field.chi(q)
+    assert field.correlation_slope(0.3, q) == pytest.approx(numeric, rel=1e-6)
+    assert field.correlation_slope(1.0, q) == pytest.approx(
+        field.chi(q) * q / field.variance_map(q), rel=1e-12
+    )
 
 
 # --- fixed points ---------------------------------------------------------------------------------

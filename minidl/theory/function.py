@@ -148,7 +148,10 @@ class Function:
 
     def moments(self, q: float) -> Moments:
         """Return the Gaussian moments at variance q >= 0; at 0 the limit from above."""
-        q = max(q, 1e-24 if self.at_zero == 0.0 else 1e-8)
+        least = 1e-24 if self.at_zero == 0.0 else 1e-8
+        if q < least:  # to first order
+            near = self.moments(least)
+            return near._replace(mean=self.at_zero, second=self.at_zero**2 + near.growth * q)
         if q not in self._moments:
             if len(self._moments) >= MOST_MOMENTS:
                 self._moments.clear()

@@ -14,7 +14,7 @@ from minidl.theory.function import Function, as_function
 __all__ = ["FixedPoint", "MeanField"]
 
 SMALLEST, LARGEST = 1e-12, 1e12  # beyond them q counts as 0 or infinite
-AT_INFINITY = 1e30  # where limits for infinite q are taken
+AT_INFINITY = 1e18  # where limits for infinite q are taken
 MARGINAL = 1e-8  # |slope - 1| below which a slope counts as 1: parameters have 10 digits
 FLAT = 1e-9  # relative change of q per layer that counts as none
 STEP = 1.5  # of the search for fixed points
@@ -164,10 +164,11 @@ class MeanField:
         return _clip((self.sigma_w2 * self.function.pair(c, q) + self.sigma_b2) / self.variance_map(q))
 
     def correlation_slope(self, c: float, q: float | None = None) -> float:
-        """Return the derivative of the correlation map at a fixed point q (default q_star)."""
+        """Return the derivative of the correlation map at c; q as there."""
         c = number("c", c, "a correlation from -1 to 1", lambda x: -1.0 <= x <= 1.0)
         q = self._where if q is None else _variance(q)
-        return self.sigma_w2 * self.function.slope_pair(c, q or 1e-24)
+        q = q or 1e-24
+        return self.sigma_w2 * self.function.slope_pair(c, q) * q / self.variance_map(q)
 
     def chi(self, q: float | None = None) -> float:
         """Return the factor on squared gradients per layer, sigma_w2 E phi'^2, at q (default q_star)."""
@@ -298,7 +299,7 @@ class MeanField:
 
     @cached_property
     def c_star(self) -> float:
-        if self.phase != "chaotic":
+        if self.correlation_slope(1.0) <= 1.0 + MARGINAL:  # chi_1, unless q goes to 0 or infinity
             return 1.0
 
         def excess(c):
@@ -309,7 +310,7 @@ class MeanField:
         for k in range(1, 40):  # below 1 the map lies under the diagonal, perhaps only very near 1
             high = 1.0 - 0.5**k
             if excess(high) < 0.0:
-                return find_root(excess, max(0.0, 1.0 - 2.0 * 0.5**k), high, 1e-11)
+                return find_root(excess, max(0.0, 1.0 - 2.0 * 0.5**k), high, 1e-9)
         return 1.0
 
     @property
