@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import minidl.init
+import minidl
 from minidl import activations, init, theory
 from minidl.errors import DataError, DtypeError, InitWarning, OptionError, ShapeError
 from minidl.init import LayerSpec
@@ -245,7 +245,7 @@ def test_laws_of_the_edge(base, shape):
 def test_the_edge_keeps_signal_and_gradient():
     # 5 tanh nets of width 400 and depth 30, whose standard error is about 4 % of q, 25 % of the gradient
     rng = np.random.default_rng(0)
-    x = init.EdgeOfChaos("tanh")
+    x = init.EdgeOfChaos("tanh", q0=1.0)
     qs, grads = zip(
         *(
             propagate(network(x, "tanh", 400, 30, seed), "tanh", rng.normal(size=(4, 400)), rng)
@@ -287,11 +287,14 @@ def specs_of(activation, depth):
     ]
 
 
-def test_another_activation_warns_with_what_will_happen():
-    with pytest.warns(
-        InitWarning, match=r"layers '0', '1': made for tanh, but the layers have sigmoid: sigm"
-    ):
-        init.EdgeOfChaos("tanh").check_network(specs_of("sigmoid", 3))
+def test_a_network_warns_once():
+    # a few layers: of the point; many: of what is lost by then
+    for depth, sigma_b, match in ((3, 0.2, "repels"), (60, 0.01, "hardly train")):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            minidl.MLP([8] * depth, "gelu", init=init.EdgeOfChaos(sigma_b=sigma_b), seed=0)
+        assert len(caught) == 1
+        assert match in str(caught[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         init.EdgeOfChaos("tanh").check_network(specs_of("tanh", 3))
@@ -300,14 +303,13 @@ def test_another_activation_warns_with_what_will_happen():
 
 def test_the_rule_takes_the_activation_of_each_layer():
     first, hidden, last = specs_of("tanh", 3)
-    x = init.EdgeOfChaos(sigma_b=0.1, base="uniform")
-    assert x.resolve(hidden)[0] == init.EdgeOfChaos("tanh", sigma_b=0.1, base="uniform")
+    x = init.EdgeOfChaos(sigma_b=0.1, base="uniform", q0=1.0)
+    assert x.resolve(hidden)[0] == init.EdgeOfChaos("tanh", sigma_b=0.1, base="uniform", q0=1.0)
     assert x.resolve(last)[0] == init.LeCun()
     chosen, reason = x.resolve(first)
     assert chosen.weight.variance(8, 8) * 8 == pytest.approx(0.27330 - 0.01, rel=2e-5)
     assert "first layer" in reason
-    unmatched = init.EdgeOfChaos(sigma_b=0.1, q0=None)
-    assert unmatched.resolve(first)[0] == init.EdgeOfChaos("tanh", sigma_b=0.1, q0=None)
+    assert init.EdgeOfChaos(sigma_b=0.1).resolve(first)[0] == init.EdgeOfChaos("tanh", sigma_b=0.1)
     for what in (x.law, x.variance, x.bias_variance):
         with pytest.raises(OptionError, match="a shape alone is not enough"):
             what(3, 3)
@@ -438,7 +440,7 @@ def test_deep_centered_nets_carry_the_signal(activation, width):
     # is below 6), which is forgotten by chi_q^2 = 0.65 per layer: a standard deviation of 0.17 at n = 500, of
     # which 3 are allowed. The log of the squared gradient is a walk of variance 30 * 5 / n = 0.3 at most.
     rng = np.random.default_rng(1)
-    x = init.EdgeOfChaos(activation, centered=True)
+    x = init.EdgeOfChaos(activation, centered=True, q0=1.0)
     layers = network(x, activation, width, 30)
     qs, grads = propagate(layers, activation, rng.normal(size=(4, width)), rng)
     np.testing.assert_allclose(qs, x.point.q, rtol=0.51)
@@ -753,7 +755,7 @@ def test_selu_keeps_mean_and_variance():
     m = theory.gains("selu")
     assert m.mean == pytest.approx(0.0, abs=1e-12)
     assert m.second_moment * init.Selu().scale == pytest.approx(1.0, rel=1e-12)
-    with pytest.warns(InitWarning, match=r"layers '0', '1': mean 0 .* relu: q falls from 1") as found:
+    with pytest.warns(InitWarning, match=r"layers 0 to 1, Selu.*: mean 0 .* relu: q falls") as found:
         init.Selu().check_network(specs_of("relu", 3))
     assert len(found) == 1
     with warnings.catch_warnings():

@@ -10,6 +10,7 @@ from minidl import activations
 from minidl.activations import OUTPUT_FUNCTIONS
 from minidl.errors import InitWarning, OptionError
 from minidl.init.base import WIDE, Initializer
+from minidl.init.outlook import HOPELESS, SHALLOW
 from minidl.init.spec import LayerSpec
 from minidl.init.variance_scaling import LeCun
 from minidl.init.weight_and_bias import WeightAndBias
@@ -63,35 +64,32 @@ class ByActivation(WeightAndBias):
             )
         return self.activation
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
+        """Judge wide hidden layers of an activation; a rule is judged by what it chooses for them."""
         spec = LayerSpec("suits", (WIDE, WIDE), activation=activation, input_activation=activation)
         chosen = self.resolve(spec)[0]
-        return super().suits(activation) if chosen is self else chosen.suits(activation)
+        return (super() if chosen is self else chosen).suits(activation, depth, limit)
 
     def check_network(self, specs):
-        """Raise OptionError for a layer that cannot be served; warn where the signal will not get through."""
-        served: dict[str, list[LayerSpec]] = {}
+        """Raise OptionError for a layer that cannot be served; warn if hidden ones will leave their point."""
+        hidden: dict[str, list[LayerSpec]] = {}
         for spec in specs:
             self.resolve(spec)
             if spec.role != "output":
-                served.setdefault(canonical(spec.activation), []).append(spec)
-        for activation, layers in served.items():
-            # the first layer may have a scheme of its own; what matters is what the hidden ones do
-            hidden = dataclasses.replace(layers[0], role="hidden")
-            problem = self.resolve(hidden)[0].problem(activation)
-            if problem:
-                paths = ", ".join(repr(spec.path) for spec in layers)
-                warnings.warn(f"{self!r}, layers {paths}: {problem}", InitWarning, stacklevel=2)
+                hidden.setdefault(canonical(spec.activation), []).append(spec)
+        for activation, layers in hidden.items():
+            # the first layer may have a scheme of its own; what matters is what the others do
+            chosen = self.resolve(dataclasses.replace(layers[0], role="hidden"))[0]
+            problem = chosen.problem if chosen.activation == activation else ""
+            # where all is lost, the network warns of that
+            if problem and (len(layers) <= SHALLOW or chosen.suits(activation, len(layers), HOPELESS)):
+                where = f"layers {layers[0].path} to {layers[-1].path}"
+                warnings.warn(f"{where}, {self!r}: {problem}", InitWarning, stacklevel=2)
 
-    def problem(self, activation: str) -> str:
-        """Return what will go wrong in hidden layers of an activation; "" if nothing will."""
-        if activation == self.activation:
-            return ""
-        ok, reason = self.suits(activation)
-        made_for = (
-            f"made for {self.activation}, but the layers have {activation}: " if self.activation else ""
-        )
-        return "" if ok else made_for + reason
+    @property
+    def problem(self) -> str:
+        """What goes wrong in many hidden layers of the activation that the scheme is made for; mostly ""."""
+        return ""
 
 
 def canonical(activation: object) -> str | None:

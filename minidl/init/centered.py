@@ -130,11 +130,13 @@ class Centered(Initializer):
     def lr_multipliers(self, spec):
         return self.base.lr_multipliers(spec)
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
+        """Judge wide hidden layers of an activation whose mean is taken off."""
         from minidl.theory import verdict
 
         sigma_w2 = WIDE * self.variance(WIDE, WIDE)
-        return verdict(centered_function(activation, self.q), sigma_w2, self.bias_variance(WIDE, WIDE))
+        sigma_b2 = self.bias_variance(WIDE, WIDE)
+        return verdict(centered_function(activation, self.q), sigma_w2, sigma_b2, depth, limit)
 
 
 def centered_function(activation: str, q: float):

@@ -121,9 +121,9 @@ class _AtPoint(ByActivation):
         self.need_activation()
         return Normal(math.sqrt(self.sigma_b2)) if self.sigma_b2 else None
 
-    def problem(self, activation):
-        if activation != self.activation:
-            return super().problem(activation)
+    @property
+    def problem(self) -> str:
+        """What goes wrong at the point: q repels, or the units saturate."""
         return self.point.warning
 
 
@@ -162,8 +162,8 @@ class EdgeOfChaos(_AtPoint):
     centered : bool
         Whether the biases take the mean off the inputs of the layer.
     q0 : float, optional
-        Second moment of the data. The first layer takes it to q, with the variance (q - sigma_b^2) / q0 over
-        fan_in, so that all layers are at their fixed point. None: the first layer is drawn like the others.
+        Second moment of the data, 1 if they are standardized. If it is given, the first layer takes the data
+        to q at once, with the variance (q - sigma_b^2) / (q0 fan_in), instead of being drawn like the others.
 
     Attributes
     ----------
@@ -195,7 +195,7 @@ class EdgeOfChaos(_AtPoint):
     q: float | None = None
     base: str = "normal"
     centered: bool = False
-    q0: float | None = 1.0
+    q0: float | None = None
     assumes: ClassVar[str] = "wide plain layers of one activation; no dropout, which has no edge of chaos"
     fails: ClassVar[str] = (
         "gelu, silu and mish at small sigma_b: q repels, unless centered; sigmoid without centered=True: "
@@ -207,11 +207,11 @@ class EdgeOfChaos(_AtPoint):
         "2017, Deep information propagation, arXiv:1611.01232"
     )
     examples: ClassVar[tuple[str, ...]] = (
-        "EdgeOfChaos()",
+        "EdgeOfChaos(q0=0.5)",
         "EdgeOfChaos('tanh')",
         "EdgeOfChaos('elu', sigma_b=0.1, base='uniform')",
         "EdgeOfChaos('arctan', q=1.5, base='truncated_normal')",
-        "EdgeOfChaos('sigmoid', centered=True, q0=0.5)",
+        "EdgeOfChaos('sigmoid', centered=True)",
     )
 
     def __post_init__(self):
@@ -264,12 +264,14 @@ class EdgeOfChaos(_AtPoint):
         else:
             super().init_layer(spec, seed, weight, bias)
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
+        """Judge wide hidden layers of an activation, whose mean is taken off if the scheme is centered."""
         if not self.centered or self.activation is None:
-            return super().suits(activation)
+            return super().suits(activation, depth, limit)
         from minidl.theory import verdict
 
-        return verdict(centered_function(activation, self.point.q), self.sigma_w2, self.sigma_b2)
+        function = centered_function(activation, self.point.q)
+        return verdict(function, self.sigma_w2, self.sigma_b2, depth, limit)
 
 
 @register("critical")
@@ -291,8 +293,8 @@ class Critical(_AtPoint):
     base : {"normal", "uniform", "truncated_normal", "orthogonal"}
         The law of the weights; their variance is the same.
     q0 : float, optional
-        Second moment of the data. The first layer takes it to q, with the variance (q - sigma_b^2) / q0 over
-        fan_in, so that all layers are at their fixed point. None: the first layer is drawn like the others.
+        Second moment of the data, 1 if they are standardized. If it is given, the first layer takes the data
+        to q at once, with the variance (q - sigma_b^2) / (q0 fan_in), instead of being drawn like the others.
 
     Attributes
     ----------
@@ -319,7 +321,7 @@ class Critical(_AtPoint):
 
     activation: str | None = None
     base: str = "normal"
-    q0: float | None = 1.0
+    q0: float | None = None
     assumes: ClassVar[str] = "wide plain layers of one activation"
     fails: ClassVar[str] = (
         "q attracts from one side only, and slowly: with gelu, silu and mish from below; silu's is 14.3, so "
@@ -329,8 +331,8 @@ class Critical(_AtPoint):
         "Roberts, Yaida, Hanin 2022, The principles of deep learning theory, arXiv:2106.10165"
     )
     examples: ClassVar[tuple[str, ...]] = (
-        "Critical()",
-        "Critical('gelu', q0=0.5)",
+        "Critical(q0=0.5)",
+        "Critical('gelu')",
         "Critical('tanh', base='uniform')",
     )
 

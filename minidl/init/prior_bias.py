@@ -79,6 +79,16 @@ class PriorBias(Initializer):
         values = tuple(number("values", x, "finite numbers", lambda x: True) for x in values)
         self._set(values=values, weight=get(self.weight))
 
+    @property
+    def mode(self) -> str:
+        """The fan of the weight's initializer."""
+        return self.weight.mode
+
+    @property
+    def distribution(self) -> str:
+        """The distribution of the weight's initializer."""
+        return self.weight.distribution
+
     @classmethod
     def from_labels(
         cls,
@@ -179,9 +189,6 @@ class PriorBias(Initializer):
 
     def fill(self, view, stream, fan_in, fan_out):
         self.weight.fill(view, stream, fan_in, fan_out)
-
-    def law(self, fan_in, fan_out):
-        return self.weight.law(fan_in, fan_out)
 
     def variance(self, fan_in, fan_out):
         """Return the variance of an element of the weight."""

@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from minidl.errors import InitWarning
 from minidl.init.by_activation import canonical
+from minidl.init.outlook import HOPELESS, SHALLOW
 from minidl.init.registry import register
+from minidl.init.spec import LayerSpec
 from minidl.init.variance_scaling import _Scaled
 
 __all__ = ["Selu"]
@@ -59,14 +61,17 @@ class Selu(_Scaled):
     examples: ClassVar[tuple[str, ...]] = ("Selu()", "Selu('truncated_normal')")
 
     def check_network(self, specs):
-        """Warn once for each other activation of the hidden layers, with what will happen."""
-        others: dict[str, list[str]] = {}
+        """Warn for each other activation of the hidden layers, with what will happen."""
+        others: dict[str, list[LayerSpec]] = {}
         for spec in specs:
             if spec.role != "output" and canonical(spec.activation) != "selu":
-                others.setdefault(canonical(spec.activation), []).append(repr(spec.path))
-        for activation, paths in others.items():
+                others.setdefault(canonical(spec.activation), []).append(spec)
+        for activation, layers in others.items():
+            if len(layers) > SHALLOW and not self.suits(activation, len(layers), HOPELESS):
+                continue  # the network warns of that
             warnings.warn(
-                f"{self!r}, layers {', '.join(paths)}: mean 0 and variance 1 are kept by selu only. "
+                f"layers {layers[0].path} to {layers[-1].path}, {self!r}: mean 0 and variance 1 are kept by "
+                "selu only. "
                 f"{self.suits(activation).reason}",
                 InitWarning,
                 stacklevel=2,

@@ -91,14 +91,15 @@ class Siren(Rule):
         for spec in specs:
             _frequency(spec)
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
+        """Judge hidden layers of a sine by mean-field theory; any other activation is refused."""
         from minidl.theory import Verdict
 
         try:
             hidden = self.resolve(LayerSpec("suits", (1000, 1000), activation=activation))[0]
         except OptionError:
             return Verdict(False, f"{activations.get(activation)}: Siren is for sine only.")
-        return hidden.suits(activation)
+        return hidden.suits(activation, depth, limit)
 
 
 def _frequency(spec: LayerSpec) -> float:

@@ -76,15 +76,14 @@ class TanhInit(Initializer):
         made[outputs % n_inputs, outputs] += 1.0
         view[...] = made
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
+        """Judge by a row of single units, each with the weight 1 and without noise."""
         from minidl.theory import Verdict
 
         act = activations.get(activation)
         x, slope = 1.0, 1.0
-        for _ in range(10):
+        for _ in range(depth):
             slope *= float(activations.derivative(act, x)) ** 2
             x = float(activations.forward(act, x))
-        text = (
-            f"{act}: 10 units in a row turn 1 into {x:.3g}, and the squared gradient changes by {slope:.3g}."
-        )
-        return Verdict(1e-3 < x * x < 1e3 and 1e-3 < slope < 1e3, text)
+        text = f"{act}: {depth} units in a row turn 1 into {x:.3g}, the squared gradient into {slope:.3g}."
+        return Verdict(1 / limit < x * x < limit and 1 / limit < slope < limit, text)
