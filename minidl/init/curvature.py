@@ -32,8 +32,8 @@ class Curvature:
     ...     def treat(self, trial):
     ...         w = trial.net.params.flat.copy()
     ...         print(Curvature(trial, trial.x, trial.y).hessian(w, np.ones_like(w)).round(3))
-    >>> net = minidl.MLP([1, 1], init="zeros", use_bias=False, seed=0)
-    >>> report = Show().fit(net, [[3.0]], [1.0], loss="mse")  # loss (3w - 1)^2
+    >>> net = minidl.MLP([1, 1], init="ones", use_bias=False, seed=0)
+    >>> report = Show().fit(net, [[3.0], [-3.0]], [1.0, -1.0], loss="mse")  # loss (3w - 1)^2
     [18.  0.  0.  0.  0.  0.  0.  0.]
     """
 

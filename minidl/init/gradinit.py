@@ -79,7 +79,7 @@ class GradInit(DataInitializer):
     --------
     >>> X = np.random.default_rng(0).normal(size=(200, 20))
     >>> y = (X[:, 0] > 0).astype(int)
-    >>> net = minidl.MLP([20, 32, 32, 32, 2], "relu", seed=0)
+    >>> net = minidl.MLP([20, 32, 32, 32, 2], "elu", seed=0)
     >>> net.params.flat *= 5
     >>> before = net.gradients(X, y)
     >>> report = GradInit().fit(net, X, y, optimizer=minidl.SGD(0.1))

@@ -164,15 +164,15 @@ def gradient_quotient(curvature: Curvature, w: np.ndarray, eps: float) -> float:
 
     Examples
     --------
-    A loss (3w - 1)^2 at w = 0 has g = -6, H = 18:
+    A loss (3w - 1)^2 at w = 1 has g = 12, H = 18:
 
     >>> from minidl.init import DataInitializer
     >>> class Show(DataInitializer):
     ...     def treat(self, trial):
     ...         curvature = Curvature(trial, trial.x, trial.y)
     ...         print(round(gradient_quotient(curvature, trial.net.params.flat.copy(), eps=1e-9), 4))
-    >>> net = minidl.MLP([1, 1], init="zeros", use_bias=False, seed=0)
-    >>> report = Show().fit(net, [[3.0]], [1.0], loss="mse")
+    >>> net = minidl.MLP([1, 1], init="ones", use_bias=False, seed=0)
+    >>> report = Show().fit(net, [[3.0], [-3.0]], [1.0, -1.0], loss="mse")
     18.0
     """
     g = curvature.gradient(w)

@@ -33,10 +33,10 @@ class Scales:
     ...         scales = Scales(trial)
     ...         scales.move(np.full(scales.n, np.log(2.0)))
     ...         scales.finish(steps=1)
-    >>> net = minidl.MLP([3, 2], init="ones", seed=0)
-    >>> report = Double().fit(net, np.eye(3))
+    >>> net = minidl.MLP([3, 2], init="constant(0.5)", seed=0)
+    >>> report = Double().fit(net, np.diag([1.0, 2.0, 3.0]))
     >>> net.params["0.weight"][0]
-    array([2., 2.], dtype=float32)
+    array([1., 1.], dtype=float32)
     """
 
     def __init__(self, trial: Trial, kinds=("weight", "bias"), shared: bool = False, min_scale: float = 0.0):
