@@ -25,6 +25,7 @@ from minidl.init.delta_orthogonal import DeltaOrthogonal
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.from_model import FromModel
 from minidl.init.gain import Gain
+from minidl.init.gradinit import GradInit
 from minidl.init.identity import Dirac, Identity
 from minidl.init.idinit import IDInit
 from minidl.init.joint import Pair
@@ -32,6 +33,7 @@ from minidl.init.krahenbuhl import KrahenbuhlBetween, KrahenbuhlWithin
 from minidl.init.law import Law
 from minidl.init.layouts import Layout, fans
 from minidl.init.lsuv import LSUV
+from minidl.init.metainit import MetaInit
 from minidl.init.mirrored import Mirrored
 from minidl.init.mup import MuP
 from minidl.init.nguyen_widrow import NguyenWidrow
@@ -84,6 +86,7 @@ __all__ = [
     "FromFunction",
     "FromModel",
     "Gain",
+    "GradInit",
     "He",
     "IDInit",
     "Identity",
@@ -98,6 +101,7 @@ __all__ = [
     "LayerSpec",
     "Layout",
     "LeCun",
+    "MetaInit",
     "Mirrored",
     "MuP",
     "NguyenWidrow",

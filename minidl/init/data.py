@@ -347,6 +347,17 @@ def rms(w: np.ndarray) -> float:
     return largest * math.sqrt(total((w / largest) ** 2) / w.size) if largest else 0.0
 
 
+def norm(v: np.ndarray) -> float:
+    """Return the Euclidean norm of a vector.
+
+    Examples
+    --------
+    >>> norm(np.array([3e200, 4e200]))
+    5e+200
+    """
+    return rms(v[np.newaxis, :]) * math.sqrt(len(v)) if np.isfinite(v).all() else math.inf
+
+
 def unit_moments(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each column; exactly 0 for a constant one."""
     mean = reduce("sum", z, 0) / len(z)

@@ -86,10 +86,11 @@ class SWIM(DataInitializer):
     ridge: float = 1e-10
     needs_targets: ClassVar[bool] = True
     formula: ClassVar[str] = "w = s1 (x2 - x1) / |x2 - x1|^2, pairs of rows; last layer by least squares"
-    assumes: ClassVar[str] = "few layers of relu, leaky_relu, prelu, tanh or sigmoid; a smooth target"
+    assumes: ClassVar[str] = "few layers of relu, leaky_relu, prelu, tanh or sigmoid; smooth targets"
     fails: ClassVar[str] = "many layers, noisy targets, inputs of many dimensions with few rows"
     paper: ClassVar[str] = (
-        "Bolager, Burak, Datar, Sun, Dietrich 2023, Sampling weights of deep neural networks, arXiv:2306.16830"
+        "Bolager, Burak, Datar, Sun, Dietrich 2023, Sampling weights of deep neural networks, "
+        "arXiv:2306.16830"
     )
     examples: ClassVar[tuple[str, ...]] = ("SWIM()", "SWIM(max_rows=256, candidates=5, ridge=0.001)")
 
