@@ -12,11 +12,11 @@ The README of this folder explains it.
 """
 
 from minidl.theory.critical import CriticalPoint, doubly_critical, edge_line, edge_of_chaos
-from minidl.theory.pictures import plot
 from minidl.theory.finite import FiniteWidth, finite_width
 from minidl.theory.function import Function
 from minidl.theory.gains import Gains, gains
 from minidl.theory.maps import FixedPoint, MeanField
+from minidl.theory.pictures import plot
 from minidl.theory.predict import Layer, PredictedLayer, Prediction, predict
 from minidl.theory.quadrature import gaussian_mean, gaussian_pair_mean, significant
 from minidl.theory.report import report
