@@ -31,6 +31,9 @@ class Layer:
         What z goes through.
     path : str
         Name for printing.
+    input_offset : float
+        What the bias takes off every input: b_j holds -input_offset * (sum of the unit's weights), as for
+        inputs from a sigmoid, whose mean is 1/2. 0 for the first layer.
 
     Raises
     ------
@@ -49,12 +52,14 @@ class Layer:
     bias_variance: float = 0.0
     activation: object = "identity"
     path: str = ""
+    input_offset: float = 0.0
 
     def __post_init__(self):
         count("fan_in", self.fan_in, minimum=1)
         count("fan_out", self.fan_out, minimum=1)
         non_negative("weight_variance", self.weight_variance)
         non_negative("bias_variance", self.bias_variance)
+        number("input_offset", self.input_offset, "a finite number", lambda x: True)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,8 @@ def predict(net: object, q0: float = 1.0, c0: float | None = None) -> Prediction
 
     .. math:: g_l = n_l V_{l+1} E\varphi_l'(\sqrt{q_l} z)^2\, g_{l+1}, \qquad g_L = 1,
 
-    where V and B are the variances of weight and bias and n the widths.
+    where V and B are the variances of weight and bias and n the widths. Where the bias takes an offset m off
+    the inputs, :math:`\varphi - m` stands for :math:`\varphi`.
 
     Parameters
     ----------
@@ -197,6 +203,11 @@ def predict(net: object, q0: float = 1.0, c0: float | None = None) -> Prediction
             second, slope = moments.second, moments.slope
             if pair is not None:
                 pair = second if c is None else function.pair(c, q)
+            m = layers[k + 1].input_offset
+            taken = m * (
+                m - 2.0 * moments.mean
+            )  # E(y - m)^2 = E y^2 - 2 m E y + m^2, and E(y - m)(y' - m) too
+            second, pair = max(0.0, second + taken), None if pair is None else pair + taken
         slopes.append(slope)
 
     gradients = [1.0]
@@ -228,6 +239,10 @@ def _layers(net: object) -> list[Layer]:
                 f"net[{k}]: has fan_in={layer.fan_in}, but the layer before it has "
                 f"fan_out={layers[k - 1].fan_out}."
             )
+    if layers[0].input_offset:
+        raise OptionError(
+            f"net[0]: input_offset={layers[0].input_offset!r}, but the data are taken as they are."
+        )
     return layers
 
 
@@ -243,4 +258,6 @@ def _of_plan(entry) -> Layer:
         raise OptionError(f"layer {spec.path!r}: theory predicts plain stacks, without skips and norms.")
     bias_variance = getattr(initializer, "bias_variance", None)
     bias = 0.0 if bias_variance is None else bias_variance(spec.fan_in, spec.fan_out)
-    return Layer(spec.fan_in, spec.fan_out, entry.variance, bias, spec.activation, spec.path)
+    offset = getattr(initializer, "input_offset", None)
+    offset = 0.0 if offset is None else offset(spec)
+    return Layer(spec.fan_in, spec.fan_out, entry.variance, bias, spec.activation, spec.path, offset)
