@@ -1,5 +1,6 @@
 """``minidl inits``: the table, all that one scheme knows, a histogram, a picture, data."""
 
+import importlib.util
 import json
 import os
 import re
@@ -84,6 +85,13 @@ def test_table_is_sorted_by_family(capsys):
         assert scheme.family in out
 
 
+def test_families_name_modules_that_there_are():
+    modules = [module for family in catalogue.FAMILIES.values() for module in family]
+    assert len(set(modules)) == len(modules)
+    for module in modules:
+        assert importlib.util.find_spec(f"minidl.init.{module}"), module
+
+
 def test_table_as_data(capsys):
     code, out, err = run(capsys, "--json")
     assert (code, err) == (0, "")
@@ -121,6 +129,7 @@ def test_a_scheme_of_the_user_is_in_the_table(capsys, monkeypatch):
         ("He, Zhang, Ren, Sun 2015, Delving deep into rectifiers, arXiv:1502.01852", "He et al. 2015"),
         ("Jacot, Gabriel and Hongler 2018, Neural tangent kernel", "Jacot et al. 2018"),
         ("Martens 2010, Deep learning via Hessian-free optimization", "Martens 2010"),
+        ("sklearn.neural_network, Glorot, Bengio 2010", "-"),
         ("none (a definition)", "-"),
         ("none (in use since 1990)", "-"),
     ],

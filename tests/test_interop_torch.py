@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 
 import minidl
 from minidl import init
-from minidl.errors import DtypeError, OptionError, ShapeError
+from minidl.errors import DtypeError, InitWarning, MinidlError, OptionError, ShapeError
+from minidl.init import registry
 from minidl.interop.torch import initialize, layout
 
 torch = pytest.importorskip("torch")
@@ -79,6 +81,36 @@ def test_same_bits_as_a_net_of_minidl(name, scheme, dtype):
         for layer in plan.layers
     ]
     assert [layer.initializer for layer in plan.layers] == [p.initializer for p in ours.init_plan().layers]
+
+
+def every_example():
+    for kind in sorted(set(registry._classes.values()), key=lambda kind: kind.__name__):
+        if kind.__module__.startswith("minidl.init."):
+            yield from (eval(text, dict(vars(init))) for text in kind.examples)
+
+
+@pytest.mark.parametrize("x", [x for x in every_example() if not x.needs_data], ids=repr)
+def test_every_scheme_does_the_same_in_both(x):
+    """What fills a net of minidl fills that of PyTorch with the same bits; what is refused, is by both."""
+    dl = minidl
+    for torch_layer, name in ((nn.Tanh, "tanh"), (nn.ReLU, "relu")):
+        theirs = mlp(6, 6, 6, 6, activation=torch_layer)
+        before = state(theirs)
+        layers = [dl.Dense(6), dl.Activation(name), dl.Dense(6), dl.Activation(name), dl.Dense(6)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InitWarning)
+            try:
+                ours = dl.Sequential(layers, n_inputs=6, init=x, seed=2)
+            except MinidlError as error:
+                with pytest.raises(type(error)):
+                    initialize(theirs, x, seed=2)
+                assert unchanged(theirs, before)
+                continue
+            initialize(theirs, x, seed=2)
+        for path in ("0", "2", "4"):
+            weight, bias = ours.params[f"{path}.weight"], ours.params[f"{path}.bias"]
+            np.testing.assert_array_equal(theirs[int(path)].weight.detach().numpy(), weight.T)
+            np.testing.assert_array_equal(theirs[int(path)].bias.detach().numpy(), bias)
 
 
 @pytest.mark.parametrize(

@@ -45,16 +45,14 @@ FAMILIES = {
         "spectral",
     ),
     "by width and residual branch": ("mup", "residual"),
-    "from data": ("data", "lsuv", "krahenbuhl", "weight_norm", "swim"),
+    "from data": ("lsuv", "krahenbuhl", "weight_norm", "swim"),
     "by optimisation": ("metainit", "gradinit"),
     "composition": (
         "joint",
-        "compose",
         "scaled",
         "clipped",
         "concat",
         "from_model",
-        "plan",
         "override",
         "then",
     ),
@@ -186,7 +184,7 @@ def _short_source(paper: str) -> str:
     >>> _short_source("He, Zhang, Ren, Sun 2015, Delving deep into rectifiers, arXiv:1502.01852")
     'He et al. 2015'
     """
-    match = re.match(r"(?P<authors>[^\d:;()]*?),? (?P<year>(19|20)\d\d)\b", paper)
+    match = re.match(r"(?P<authors>[^\d:;().]*?),? (?P<year>(19|20)\d\d)\b", paper)
     if match is None:
         return "-"
     authors = re.split(r",\s*(?:and )?|\s+and\s+|\s*&\s*", match["authors"])
