@@ -472,6 +472,15 @@ def test_a_rule_that_chooses_it_for_one_layer_is_an_error():
 
     with pytest.raises(OptionError, match="layer 0"):
         MLP([20, 10], init=Choosing(), seed=0)
+    for hidden in (
+        init.Plan(init.LSUV()),
+        init.Plan("he", {"1": init.SWIM()}),
+        init.Scaled(0.5, init.LSUV()),
+    ):
+        with pytest.raises(OptionError, match="data"):
+            MLP([20, 8, 10], init=hidden, seed=0)
+    with pytest.raises(OptionError, match="Then"):
+        init.LSUV(base=init.LSUV())
 
 
 def test_a_net_of_unknown_width_is_built_by_fit():
@@ -773,7 +782,8 @@ def test_what_they_suit():
     assert not init.SWIM().suits("gelu")
     assert init.SWIM().suits("gelu").reason
     assert init.Then("he", init.LSUV()).suits("tanh")
-    assert init.MetaInit().suits("gelu") and not init.MetaInit().suits("relu")
+    assert init.MetaInit().suits("gelu")
+    assert not init.MetaInit().suits("relu")
     assert not init.Then("he", init.LSUV(), init.KrahenbuhlBetween()).suits("tanh")
 
 
