@@ -472,6 +472,15 @@ def test_a_rule_that_chooses_it_for_one_layer_is_an_error():
 
     with pytest.raises(OptionError, match="layer 0"):
         MLP([20, 10], init=Choosing(), seed=0)
+    for hidden in (
+        init.Plan(init.LSUV()),
+        init.Plan("he", {"1": init.SWIM()}),
+        init.Scaled(0.5, init.LSUV()),
+    ):
+        with pytest.raises(OptionError, match="data"):
+            MLP([20, 8, 10], init=hidden, seed=0)
+    with pytest.raises(OptionError, match="Then"):
+        init.LSUV(base=init.LSUV())
 
 
 def test_a_net_of_unknown_width_is_built_by_fit():
@@ -747,8 +756,8 @@ def test_swim_refuses():
         scheme.fit(good, np.ones((9, 20)), Y[:9])
     with pytest.raises(DataError, match="at least 3"):
         scheme.fit(good, X[:2], Y[:2])
-    with pytest.raises(OptionError, match="Leave base out"):
-        init.SWIM(base="he")
+    with pytest.raises(OptionError, match="base"):
+        init.get("swim(base='he')")  # all weights come from the data
     with pytest.warns(InitWarning, match="do not differ"):
         scheme.fit(good, X, np.zeros(128, int))
     assert finite(good)
@@ -772,6 +781,18 @@ def test_what_they_suit():
     assert init.SWIM().suits("tanh")
     assert not init.SWIM().suits("gelu")
     assert init.SWIM().suits("gelu").reason
+    assert init.Then("he", init.LSUV()).suits("tanh")
+    assert init.MetaInit().suits("gelu")
+    assert not init.MetaInit().suits("relu")
+    assert not init.Then("he", init.LSUV(), init.KrahenbuhlBetween()).suits("tanh")
+
+
+def test_a_base_that_the_data_will_mend_gives_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = MLP([20, *[32] * 20, 10], "tanh", init=init.LSUV(base="normal(0.01)"), seed=0)
+        net.fit(X, Y, verbose=0)
+        init.LSUV(base="normal(3.0)").fit(net, X)
 
 
 def test_examples_and_registry_cover_all():

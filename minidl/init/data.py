@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from minidl import activations
 from minidl.data import as_features, check_same_length
 from minidl.errors import DataError, InitWarning, OptionError
 from minidl.init.auto import Auto
@@ -140,9 +141,9 @@ class DataInitializer(Initializer):
             x = np.ascontiguousarray(x, np.float64)
 
             work = net.astype("float64")
-            work.pending_init = None
             if self.base is not None:
-                work.reset(init=self.base)
+                work.reset(init=self)  # draws from the base
+            work.pending_init = None
             work.build(x.shape[1])
             loss = net.training.loss if loss is None else loss
             optimizer = net.training.optimizer if optimizer is None else optimizer
@@ -173,11 +174,11 @@ class DataInitializer(Initializer):
     def check_network(self, specs):
         self.start.check_network(specs)
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
         """Say yes: it measures what a layer does instead of assuming it."""
         from minidl.theory import Verdict
 
-        return Verdict(True, f"it measures what a layer of {activation} does with the data.")
+        return Verdict(True, f"it measures what a layer of {activations.get(activation)} does with the data.")
 
     # --- what it cannot do without a network -----------------------------------------------------
 

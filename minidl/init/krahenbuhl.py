@@ -195,7 +195,7 @@ class KrahenbuhlBetween(DataInitializer):
             trial.converged = False
             trial.warn(specs[0], f"the rates still differ by {off:.1%} after {self.max_iter} rounds")
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
         """Whether the activation is positively homogeneous."""
         from minidl.theory import Verdict
 

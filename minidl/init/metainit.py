@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minidl import losses, optim
+from minidl import activations, losses, optim
 from minidl.errors import OptionError, unknown_name
 from minidl.init.curvature import Curvature
 from minidl.init.data import DataInitializer, Trial
@@ -147,6 +147,14 @@ class MetaInit(DataInitializer):
             velocity = self.momentum * velocity - rate * np.sign(slope)
             scales.move(velocity)
         scales.finish(self.steps)
+
+    def suits(self, activation, depth=10, limit=1e3):
+        """Whether the activation is smooth: at a kink, the Hessian that GQ is made of says nothing."""
+        from minidl.theory import Verdict
+
+        if activations.get(activation).kinks:
+            return Verdict(False, f"{activation} has a kink: GQ then prefers weights that are too small.")
+        return Verdict(True, f"{activation} is smooth.")
 
     def _batch(self, trial: Trial, rows: np.ndarray, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
         if self.data == "given":

@@ -44,8 +44,6 @@ class SWIM(DataInitializer):
 
     Parameters
     ----------
-    base : None
-        All weights come from the data.
     max_rows : int, optional
         See :class:`DataInitializer`; the more rows, the better the fit of the last layer.
     candidates : int
@@ -82,6 +80,7 @@ class SWIM(DataInitializer):
     True
     """
 
+    base: ClassVar[None] = None  # all weights come from the data
     candidates: int = 3
     ridge: float = 1e-10
     needs_targets: ClassVar[bool] = True
@@ -96,8 +95,6 @@ class SWIM(DataInitializer):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.base is not None:
-            raise OptionError(f"base={self.base!r}: SWIM takes all weights from the data. Leave base out.")
         self._set(candidates=count("candidates", self.candidates, 1), ridge=non_negative("ridge", self.ridge))
 
     def treat(self, trial: Trial) -> None:
@@ -153,7 +150,7 @@ class SWIM(DataInitializer):
         if bias is not None:
             bias[...] = y_mean - x_mean @ weight
 
-    def suits(self, activation):
+    def suits(self, activation, depth=10, limit=1e3):
         """Whether the paper's construction, or one equal to it, is known for the activation."""
         from minidl.theory import Verdict
 

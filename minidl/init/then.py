@@ -42,10 +42,10 @@ class Then(DataInitializer):
     formula: ClassVar[str] = "base, then each step on what the last one left"
     assumes: ClassVar[str] = "each step keeps what the ones before it made"
     fails: ClassVar[str] = "a later step may undo an earlier one"
-    paper: ClassVar[str] = ""
+    paper: ClassVar[str] = "none (a composition)"
     examples: ClassVar[tuple[str, ...]] = (
         "Then(He(), LSUV(tol=0.05))",
-        "Then(LeCun(), LSUV(), LSUV(center=True), max_rows=100)",
+        "Then(LeCun(), LSUV(), KrahenbuhlWithin(bias=0.1), max_rows=100)",
     )
 
     def __init__(self, base, *steps, max_rows: int | None = 1024):
@@ -80,6 +80,11 @@ class Then(DataInitializer):
         super().check_network(specs)
         for step in self.steps:
             step.check_network(specs)
+
+    def suits(self, activation, depth=10, limit=1e3):
+        """Judge each step; one that does not suit decides."""
+        verdicts = [step.suits(activation, depth, limit) for step in self.steps]
+        return next((verdict for verdict in verdicts if not verdict), verdicts[0])
 
     @classmethod
     def from_arguments(cls, values):
