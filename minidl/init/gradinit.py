@@ -26,8 +26,9 @@ class GradInit(DataInitializer):
     .. math:: \min_m L_{\tilde S}\bigl(\theta_m - \eta\, A[\nabla L_S(\theta_m)]\bigr)
               \quad\text{with}\quad \lVert \nabla L_S(\theta_m) \rVert_2 \le \gamma
 
-    where :math:`\theta_m` are the parameters times their factors, A is the first step of the optimizer that
-    the network will be trained with, and half of the rows of :math:`\tilde S` are from S. A step of the
+    where :math:`\theta_m` are the parameters times their factors, A is the direction of the first step of
+    the optimizer that the network will be trained with, of length 1, and half of the rows of
+    :math:`\tilde S` are from S. A step of the
     search lowers the norm of the gradient where that is above :math:`\gamma`, else the loss after the step;
     both by Adam on the logarithms of the factors, with a rate that falls to 0.
 
@@ -43,8 +44,10 @@ class GradInit(DataInitializer):
         First learning rate of the search, > 0: the relative change of a factor in a step.
     gamma : float
         Largest norm of the gradient, > 0.
-    eta : float, optional
-        Learning rate of the step that is looked at, > 0; default: that of the optimizer.
+    eta : float or None
+        Length of the step that is looked at, > 0. None looks at the first step as the optimizer will make
+        it, its learning rate times the gradient; unless that rate is large, such a step changes little, and
+        the search shrinks the outputs instead.
     batch_size : int
         Rows of S, >= 2 (at most half of those there are).
     min_scale : float
@@ -62,13 +65,17 @@ class GradInit(DataInitializer):
 
     Notes
     -----
-    Aware of the optimizer: weight decay belongs to the gradient, and Nesterov momentum makes the first step
-    :math:`1 + \mu` times longer (plain momentum leaves it as it is). For an optimizer whose steps are bounded
+    Aware of the optimizer: weight decay belongs to the gradient, and with ``eta=None`` the step has the
+    learning rate, which Nesterov momentum makes :math:`1 + \mu` times longer (plain momentum leaves the
+    first step as it is). For an optimizer whose steps are bounded
     in another norm the paper takes that norm; SGD is bounded in the Euclidean one.
 
     The derivative of the loss after the step contains the Hessian times a vector, by a central difference of
     gradients in float64: a step of the search costs 4 gradients at most, whatever the number of layers.
     Biases that are 0 stay 0.
+
+    Factors of their own do not bring layers back to equal gains: often the last ones grow more. One factor
+    for the network repairs a wrong overall scale.
 
     References
     ----------
@@ -90,7 +97,7 @@ class GradInit(DataInitializer):
     steps: int = 100
     lr: float = 0.05
     gamma: float = 1.0
-    eta: float | None = None
+    eta: float | None = 0.1
     batch_size: int = 64
     min_scale: float = 0.01
     scales: str = "tensor"
@@ -104,7 +111,7 @@ class GradInit(DataInitializer):
     )
     examples: ClassVar[tuple[str, ...]] = (
         "GradInit()",
-        "GradInit(base=He(), max_rows=256, steps=50, lr=0.1, gamma=2.0, eta=0.1, batch_size=32, "
+        "GradInit(base=He(), max_rows=256, steps=50, lr=0.1, gamma=2.0, eta=None, batch_size=32, "
         "min_scale=0.1, scales='network')",
     )
 
@@ -124,9 +131,9 @@ class GradInit(DataInitializer):
     def treat(self, trial: Trial) -> None:
         require_rows(trial, 4, "for two batches that share half of their rows")
         optimizer = optim.get(trial.optimizer or optim.SGD())
-        eta = float(optimizer.learning_rates(0, 1)[0]) if self.eta is None else self.eta
         # what the first step does with a gradient of 1: momentum starts from it, Nesterov looks ahead
-        eta *= -float(optimizer.reference(0.0, 1.0, None, 1.0)[0])
+        rate_of_step = float(optimizer.learning_rates(0, 1)[0])
+        rate_of_step *= -float(optimizer.reference(0.0, 1.0, None, 1.0)[0])
         half = max(1, min(self.batch_size, len(trial.x) // 2) // 2)
         scales = Scales(trial, shared=self.scales == "network", min_scale=self.min_scale)
         objective, constraint = Adam(scales.n), Adam(scales.n)
@@ -143,8 +150,11 @@ class GradInit(DataInitializer):
             if size > self.gamma:
                 scales.move(-rate * constraint(scales.derivative(w, one.hessian(w, g / size) / size)))
                 continue
+            eta = rate_of_step if self.eta is None else self.eta / size if size > 0.0 else 0.0
             v = self._loss(trial, optimizer, shared, new, decay=False).gradient(w - eta * g)
-            slope = v - eta * one.hessian(w, v)
+            # a step of constant length does not change where the gradient only becomes longer
+            across = v if self.eta is None or size == 0.0 else v - g * (float((g * v).sum()) / size**2)
+            slope = v - eta * one.hessian(w, across)
             scales.move(-rate * objective(scales.derivative(w, slope)))
         scales.finish(self.steps)
 
