@@ -190,6 +190,7 @@ class Sequential:
             spec = init.LayerSpec(
                 path=str(path),
                 shape=shapes["weight"],
+                use_bias="bias" in shapes,
                 activation=str(self._activation_after(path)),
                 input_activation="identity" if previous is None else str(self._activation_after(previous)),
                 role=role,

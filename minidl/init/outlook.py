@@ -53,7 +53,7 @@ def warn_if_hopeless(pairs: Iterable[tuple[LayerSpec, Initializer]], stacklevel:
         if not ok:
             warnings.warn(
                 f"layers {specs[0].path} to {specs[-1].path}, {initializer!r} with {reason} The network will "
-                "hardly train; init='auto' chooses a scheme that fits.",
+                "hardly train; init='auto' chooses the scheme that fits best, if that is not it already.",
                 InitWarning,
                 stacklevel=stacklevel + 1,
             )

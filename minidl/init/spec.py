@@ -49,6 +49,8 @@ class LayerSpec:
         (inputs per group, all outputs).
     transposed : bool
         A transposed convolution.
+    use_bias : bool
+        Whether the layer has a bias.
 
     Attributes
     ----------
@@ -85,6 +87,7 @@ class LayerSpec:
     norm: str | None = None
     groups: int = 1
     transposed: bool = False
+    use_bias: bool = True
 
     def __post_init__(self):
         if not isinstance(self.path, str):

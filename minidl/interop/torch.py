@@ -339,6 +339,7 @@ def _describe(
             norm=norms[layer.path],
             groups=getattr(layer.module, "groups", 1),
             transposed=axes.transposed,
+            use_bias=getattr(layer.module, "bias", None) is not None,
         )
         if name is None and role != "output" and _looks_at_activation(initializer, spec):
             raise OptionError(
