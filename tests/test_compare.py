@@ -14,6 +14,7 @@ import pytest
 
 import minidl
 from minidl import compare, init
+from minidl.cli import main
 from minidl.compare import command, plots, pool, report
 from minidl.compare.cells import quantile
 from minidl.datasets import spirals
@@ -45,15 +46,18 @@ def batches(seed, n_rows, batch, steps):
     return order[: steps * batch].reshape(steps, batch)
 
 
+@pytest.mark.parametrize("scheme", ["he_normal", "lsuv"])
 @pytest.mark.parametrize("every", [1, 4, 7, 20])
-def test_the_loop_is_one_step_after_the_other(every):
+def test_the_loop_is_one_step_after_the_other(every, scheme):
     rows, optimizer = small_rows(50), minidl.SGD(lr=0.05, momentum=0.9)
-    plain = minidl.MLP([2, 8, 3], "tanh", seed=5)
+    plain = minidl.MLP([2, 8, 3], "tanh", init=scheme, seed=5)
+    if plain.init.needs_data:
+        plain.init.fit(plain, rows.X, rows.y)
     losses = [
         plain.train_step(rows.X[b], rows.y[b], optimizer=optimizer, n_threads=1)
         for b in batches(5, 50, 16, 20)
     ]
-    net = minidl.MLP([2, 8, 3], "tanh", seed=5)
+    net = minidl.MLP([2, 8, 3], "tanh", init=scheme, seed=5)
     course = compare.train(net, rows.X, rows.y, optimizer, steps=20, batch_size=16, every=every)
     assert np.array_equal(net.params.flat, plain.params.flat)
     expected = [np.mean(losses[i : i + every]) for i in range(0, 20, every)]
@@ -436,19 +440,26 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_mistake_is_one_line_and_code_2(case, tmp_path):
+def test_a_mistake_is_one_line_and_code_2(case, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    compare.load.cache_clear()
     arguments, words = MISTAKES[case]
-    code, out, err = cli(tmp_path, "--data", "spirals", "--steps", 10, *arguments)
+    code = main(["compare", "--data", "spirals", "--steps", "10", *arguments])
+    out, err = capsys.readouterr()
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1, err
     assert re.search(words, err), err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_picture_of_an_unknown_kind_is_refused_before_the_work(tmp_path):
+def test_a_picture_of_an_unknown_kind_is_refused_before_the_work(monkeypatch, capsys):
     pytest.importorskip("matplotlib")
-    code, out, err = cli(tmp_path, *FAST, "--plot", "curves.docx")
+    monkeypatch.setattr(command, "run", None)
+    code = main(["compare", *FAST, "--plot", "curves.docx"])
+    out, err = capsys.readouterr()
     assert (code, out) == (2, "")
     assert "curves.docx: expected a file name that ends in" in err
 

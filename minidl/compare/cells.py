@@ -18,8 +18,6 @@ from minidl.optim import SGD
 
 __all__ = ["Cell", "Course", "measure", "train"]
 
-ROWS_TO_INITIALIZE = 1024  # what a scheme that looks at data is shown
-
 
 @dataclass(frozen=True, order=True)
 class Cell:
@@ -64,7 +62,7 @@ def train(
     """Train a network on one thread, and look at the loss now and then.
 
     Rows come in a new random order each time all have been used; the order depends on the seed of the
-    network and on nothing else. A scheme that needs data is shown the first 1024 rows.
+    network and on nothing else. A scheme that needs data chooses from all rows.
 
     Parameters
     ----------
@@ -93,8 +91,8 @@ def train(
     """
     course = Course()
     started = time.thread_time()
-    if getattr(net.init, "needs_data", False):
-        net.init.fit(net, X[:ROWS_TO_INITIALIZE], y[:ROWS_TO_INITIALIZE])
+    if net.pending_init is not None:  # fit would show it the rows of the first steps only
+        net.pending_init.fit(net, X, y, loss="cross_entropy", optimizer=optimizer)
     order, passes = np.empty(0, np.int64), 0
     for first in range(0, steps, every):
         n_steps = min(every, steps - first)
@@ -106,6 +104,7 @@ def train(
             history = net.fit(
                 X[rows],
                 y[rows],
+                loss="cross_entropy",
                 optimizer=optimizer,
                 batch_size=batch_size,
                 shuffle=False,
