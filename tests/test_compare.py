@@ -150,6 +150,32 @@ def test_test_error_is_the_share_of_wrong_answers():
     assert record["test_error"] == pytest.approx(1 - accuracy)
 
 
+@pytest.mark.parametrize(
+    ("activation", "scheme", "rms", "contrast"),
+    [
+        ("relu", "he_normal", 2**0.5, None),  # E z^2 = 2 E x^2, kept by every layer
+        ("selu", "lecun_normal", 1.0, None),
+        ("relu", "xavier_normal", 2.0**-4.5, None),  # E z^2 = E x^2, then halved nine times
+        ("sigmoid", "xavier_uniform", 0.5, 1e-4),  # rows look the same: slopes are at most 1/4, so < 4^-9
+        ("tanh", "zeros", 0.0, 0.0),
+        ("relu", "lsuv", 1.0, None),
+    ],
+)
+def test_the_signal_before_training_is_that_of_theory(activation, scheme, rms, contrast):
+    """In 10 hidden layers of 300 units the relative sd of E z^2 is about sqrt(5 * 10 / 300) = 0.4 at most."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((256, 300)).astype(np.float32)
+    rows = compare.Rows(X, np.arange(256) % 3, X, np.arange(256) % 3)
+    task = TINY.with_options(width=300, steps=5, learning_rates=(1e-3,), seeds=5)
+    record = compare.measure(compare.Cell("spirals", activation, 10, scheme), task, rows)
+    assert record["rms"] == pytest.approx(rms, rel=0.3)
+    assert 0.0 <= record["contrast"] <= 1.0
+    if contrast is not None:
+        assert record["contrast"] <= contrast
+    elif activation == "selu":
+        assert record["contrast"] > 0.5
+
+
 @pytest.mark.parametrize("scheme", ["zeros", "constant(0.1)"])
 def test_a_constant_never_breaks_the_symmetry(scheme):
     """All units of a layer stay equal, so the net is one unit wide: too narrow for spirals."""
@@ -349,7 +375,7 @@ def test_the_command(tmp_path):
     assert lines[0] == (
         "spirals: 8 wide, batches of 64, SGD with momentum 0.9, 40 steps, 2 seeds; to a training loss of 0.9"
     )
-    assert lines[1].split() == [*report.HEAD[:-1], "test", "error"]
+    assert lines[1].split() == " ".join(report.HEAD).split()
     record = json.loads((tmp_path / "out.json").read_text())
     assert record["task"]["seeds"] == 2
     assert [(c["depth"], c["scheme"]) for c in record["cells"]] == [
