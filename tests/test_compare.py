@@ -14,6 +14,7 @@ import pytest
 
 import minidl
 from minidl import compare, init
+from minidl.cli import main
 from minidl.compare import command, plots, pool, report
 from minidl.compare.cells import quantile
 from minidl.datasets import spirals
@@ -45,15 +46,18 @@ def batches(seed, n_rows, batch, steps):
     return order[: steps * batch].reshape(steps, batch)
 
 
+@pytest.mark.parametrize("scheme", ["he_normal", "lsuv"])
 @pytest.mark.parametrize("every", [1, 4, 7, 20])
-def test_the_loop_is_one_step_after_the_other(every):
+def test_the_loop_is_one_step_after_the_other(every, scheme):
     rows, optimizer = small_rows(50), minidl.SGD(lr=0.05, momentum=0.9)
-    plain = minidl.MLP([2, 8, 3], "tanh", seed=5)
+    plain = minidl.MLP([2, 8, 3], "tanh", init=scheme, seed=5)
+    if plain.init.needs_data:
+        plain.init.fit(plain, rows.X, rows.y)
     losses = [
         plain.train_step(rows.X[b], rows.y[b], optimizer=optimizer, n_threads=1)
         for b in batches(5, 50, 16, 20)
     ]
-    net = minidl.MLP([2, 8, 3], "tanh", seed=5)
+    net = minidl.MLP([2, 8, 3], "tanh", init=scheme, seed=5)
     course = compare.train(net, rows.X, rows.y, optimizer, steps=20, batch_size=16, every=every)
     assert np.array_equal(net.params.flat, plain.params.flat)
     expected = [np.mean(losses[i : i + every]) for i in range(0, 20, every)]
@@ -144,6 +148,32 @@ def test_test_error_is_the_share_of_wrong_answers():
     compare.train(net, rows.X, rows.y, minidl.SGD(0.1, momentum=0.9), steps=30, batch_size=16)
     accuracy = net.evaluate(rows.X_test, rows.y_test, loss="cross_entropy")["accuracy"]
     assert record["test_error"] == pytest.approx(1 - accuracy)
+
+
+@pytest.mark.parametrize(
+    ("activation", "scheme", "rms", "contrast"),
+    [
+        ("relu", "he_normal", 2**0.5, None),  # E z^2 = 2 E x^2, kept by every layer
+        ("selu", "lecun_normal", 1.0, None),
+        ("relu", "xavier_normal", 2.0**-4.5, None),  # E z^2 = E x^2, then halved nine times
+        ("sigmoid", "xavier_uniform", 0.5, 1e-4),  # rows look the same: slopes are at most 1/4, so < 4^-9
+        ("tanh", "zeros", 0.0, 0.0),
+        ("relu", "lsuv", 1.0, None),
+    ],
+)
+def test_the_signal_before_training_is_that_of_theory(activation, scheme, rms, contrast):
+    """In 10 hidden layers of 300 units the relative sd of E z^2 is about sqrt(5 * 10 / 300) = 0.4 at most."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((256, 300)).astype(np.float32)
+    rows = compare.Rows(X, np.arange(256) % 3, X, np.arange(256) % 3)
+    task = TINY.with_options(width=300, steps=5, learning_rates=(1e-3,), seeds=5)
+    record = compare.measure(compare.Cell("spirals", activation, 10, scheme), task, rows)
+    assert record["rms"] == pytest.approx(rms, rel=0.3)
+    assert 0.0 <= record["contrast"] <= 1.0
+    if contrast is not None:
+        assert record["contrast"] <= contrast
+    elif activation == "selu":
+        assert record["contrast"] > 0.5
 
 
 @pytest.mark.parametrize("scheme", ["zeros", "constant(0.1)"])
@@ -345,7 +375,7 @@ def test_the_command(tmp_path):
     assert lines[0] == (
         "spirals: 8 wide, batches of 64, SGD with momentum 0.9, 40 steps, 2 seeds; to a training loss of 0.9"
     )
-    assert lines[1].split() == [*report.HEAD[:-1], "test", "error"]
+    assert lines[1].split() == " ".join(report.HEAD).split()
     record = json.loads((tmp_path / "out.json").read_text())
     assert record["task"]["seeds"] == 2
     assert [(c["depth"], c["scheme"]) for c in record["cells"]] == [
@@ -436,19 +466,26 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_mistake_is_one_line_and_code_2(case, tmp_path):
+def test_a_mistake_is_one_line_and_code_2(case, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    compare.load.cache_clear()
     arguments, words = MISTAKES[case]
-    code, out, err = cli(tmp_path, "--data", "spirals", "--steps", 10, *arguments)
+    code = main(["compare", "--data", "spirals", "--steps", "10", *arguments])
+    out, err = capsys.readouterr()
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1, err
     assert re.search(words, err), err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_picture_of_an_unknown_kind_is_refused_before_the_work(tmp_path):
+def test_a_picture_of_an_unknown_kind_is_refused_before_the_work(monkeypatch, capsys):
     pytest.importorskip("matplotlib")
-    code, out, err = cli(tmp_path, *FAST, "--plot", "curves.docx")
+    monkeypatch.setattr(command, "run", None)
+    code = main(["compare", *FAST, "--plot", "curves.docx"])
+    out, err = capsys.readouterr()
     assert (code, out) == (2, "")
     assert "curves.docx: expected a file name that ends in" in err
 

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import os
 import sys
+import time
 from pathlib import Path
 
 import minidl
@@ -41,10 +42,24 @@ def n_cpus() -> int:
 THREADS = choose((1,), (1, 2), (1, 2, 4, 8, 16))
 
 
-def require_cpus(n_threads: int) -> None:
-    """Skip a benchmark that wants more threads than there are CPUs."""
+_team = 1  # threads of the benchmark in this process: each has a process of its own
+
+
+def use_threads(n_threads: int) -> None:
+    """Say how many threads a benchmark uses; skip it if there are not as many CPUs."""
+    global _team
     if n_threads > n_cpus():
         raise NotImplementedError(f"{n_threads} threads on {n_cpus()} CPUs")
+    _team = n_threads
+
+
+def clock() -> float:
+    """Return the seconds by which a benchmark is timed.
+
+    With one thread, the time that the processor spent on it: others may take the processor away, but that is
+    no change of ours. A team is timed by the clock on the wall.
+    """
+    return time.process_time() if _team == 1 else time.perf_counter()
 
 
 def _load_nets():

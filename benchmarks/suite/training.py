@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .common import NET_NAMES, NETS, THREADS, choose, make_net, require_cpus
+from .common import NET_NAMES, NETS, THREADS, choose, clock, make_net, use_threads
 
 
 class Training:
@@ -11,10 +11,11 @@ class Training:
     params = (NET_NAMES, THREADS)
     param_names = ("net", "threads")
     timeout = 300
+    timer = staticmethod(clock)
     version = "1"
 
     def setup(self, name, n_threads):
-        require_cpus(n_threads)
+        use_threads(n_threads)
         self.net, self.optimizer = make_net(name)
         self.X, self.y = NETS[name].data
         self.batch = NETS[name].batch
@@ -42,10 +43,11 @@ class Prediction:
     params = (NET_NAMES, choose((1, 32), (1, 32, 1024), (1, 32, 1024)), THREADS)
     param_names = ("net", "rows", "threads")
     timeout = 300
+    timer = staticmethod(clock)
     version = "1"
 
     def setup(self, name, rows, n_threads):
-        require_cpus(n_threads)
+        use_threads(n_threads)
         import minidl
 
         minidl.set_num_threads(n_threads)

@@ -18,7 +18,8 @@ from minidl.optim import SGD
 
 __all__ = ["Cell", "Course", "measure", "train"]
 
-ROWS_TO_INITIALIZE = 1024  # what a scheme that looks at data is shown
+
+ROWS_TO_LOOK_AT = 256  # for what the signal is like before training
 
 
 @dataclass(frozen=True, order=True)
@@ -64,7 +65,7 @@ def train(
     """Train a network on one thread, and look at the loss now and then.
 
     Rows come in a new random order each time all have been used; the order depends on the seed of the
-    network and on nothing else. A scheme that needs data is shown the first 1024 rows.
+    network and on nothing else. A scheme that needs data chooses from all rows.
 
     Parameters
     ----------
@@ -93,8 +94,7 @@ def train(
     """
     course = Course()
     started = time.thread_time()
-    if getattr(net.init, "needs_data", False):
-        net.init.fit(net, X[:ROWS_TO_INITIALIZE], y[:ROWS_TO_INITIALIZE])
+    _initialize(net, X, y, optimizer)
     order, passes = np.empty(0, np.int64), 0
     for first in range(0, steps, every):
         n_steps = min(every, steps - first)
@@ -106,6 +106,7 @@ def train(
             history = net.fit(
                 X[rows],
                 y[rows],
+                loss="cross_entropy",
                 optimizer=optimizer,
                 batch_size=batch_size,
                 shuffle=False,
@@ -121,6 +122,12 @@ def train(
         if stop is not None and stop(first + n_steps, course.losses[-1]):
             break
     return course
+
+
+def _initialize(net: Sequential, X: np.ndarray, y: np.ndarray, optimizer: SGD) -> None:
+    """Let a scheme that needs data see all rows; fit would show it those of the first steps only."""
+    if net.pending_init is not None:
+        net.pending_init.fit(net, X, y, loss="cross_entropy", optimizer=optimizer)
 
 
 def measure(cell: Cell, task: Task, rows: Rows) -> dict:
@@ -143,7 +150,9 @@ def measure(cell: Cell, task: Task, rows: Rows) -> dict:
         the target, the median over seeds, with "steps_low" and "steps_high", the quartiles (None: not
         reached); "failed" seeds; "seconds" of one core to the target; "loss" of the last batches and
         "test_error" at the end, medians; "curves", the losses of each seed at each look; "diverged" seeds.
-        "grid" has for each learning rate "failed" and "steps".
+        "grid" has for each learning rate "failed" and "steps". Of the pre-activations of the last hidden
+        layer before training: "rms", their root mean square, and "contrast", the part of it that differs from
+        row to row, between 0 (all rows look the same) and 1; medians.
 
     Examples
     --------
@@ -156,12 +165,16 @@ def measure(cell: Cell, task: Task, rows: Rows) -> dict:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InitWarning)  # that a scheme will fail is what is to be measured
-            tried = {
-                lr: [_train_once(cell, task, rows, lr, seed) for seed in range(task.seeds)]
-                for lr in task.learning_rates
-            }
+            return _measure(cell, task, rows)
     except (OptionError, ShapeError) as error:
         return {"refused": str(error)}
+
+
+def _measure(cell: Cell, task: Task, rows: Rows) -> dict:
+    tried = {
+        lr: [_train_once(cell, task, rows, lr, seed) for seed in range(task.seeds)]
+        for lr in task.learning_rates
+    }
 
     def merit(lr: float) -> tuple:
         steps, losses = zip(*((run["steps"], run["loss"]) for run in tried[lr]), strict=True)
@@ -169,6 +182,7 @@ def measure(cell: Cell, task: Task, rows: Rows) -> dict:
 
     lr = min(tried, key=merit)
     runs = tried[lr]
+    starts = [_start(cell, task, rows, lr, seed) for seed in range(task.seeds)]
 
     def over_seeds(name: str, q: float = 0.5) -> float | None:
         return _finite(quantile([run[name] for run in runs], q))
@@ -183,15 +197,30 @@ def measure(cell: Cell, task: Task, rows: Rows) -> dict:
         "loss": over_seeds("loss"),
         "test_error": over_seeds("test_error"),
         "diverged": sum(run["diverged"] for run in runs),
+        "rms": _finite(quantile([rms for rms, _ in starts], 0.5)),
+        "contrast": quantile([contrast for _, contrast in starts], 0.5),
         "curves": [run["losses"] for run in runs],
         "grid": [{"lr": rate, "failed": merit(rate)[0], "steps": _finite(merit(rate)[1])} for rate in tried],
     }
 
 
-def _train_once(cell: Cell, task: Task, rows: Rows, lr: float, seed: int) -> dict:
+def _make(cell: Cell, task: Task, rows: Rows, lr: float, seed: int) -> tuple[MLP, SGD]:
     sizes = [rows.X.shape[1], *[task.width] * cell.depth, rows.n_classes]
     net = MLP(sizes, cell.activation, init=cell.scheme, seed=seed)
-    optimizer = SGD(lr=lr, momentum=task.momentum)
+    return net, SGD(lr=lr, momentum=task.momentum)
+
+
+def _start(cell: Cell, task: Task, rows: Rows, lr: float, seed: int) -> tuple[float, float]:
+    """Return root mean square and contrast of the last hidden layer before training."""
+    net, optimizer = _make(cell, task, rows, lr, seed)
+    _initialize(net, rows.X, rows.y, optimizer)
+    z = net.preactivations(rows.X[:ROWS_TO_LOOK_AT])[str(cell.depth - 1)].astype(np.float64)
+    rms, between = float(np.sqrt(np.mean(z * z))), float(np.sqrt(np.mean(z.var(axis=0))))
+    return rms, between / rms if rms > 0.0 and math.isfinite(rms) else 0.0
+
+
+def _train_once(cell: Cell, task: Task, rows: Rows, lr: float, seed: int) -> dict:
+    net, optimizer = _make(cell, task, rows, lr, seed)
     course = train(
         net, rows.X, rows.y, optimizer, steps=task.steps, batch_size=task.batch_size, every=task.every
     )

@@ -58,7 +58,7 @@ def main(options: Namespace) -> None:
     >>> options |= {"data": "spirals", "init": "zeros", "activation": "tanh", "depth": "1", "lr": "0.1"}
     >>> main(Namespace(**options | {"seeds": 1, "steps": 10, "jobs": 1}))
     spirals: 32 wide, batches of 64, SGD with momentum 0.9, 10 steps, 1 seed; to a training loss of 0.5
-    activation  hidden  init    lr  steps  quartiles  failed  seconds  loss  test error
+    activation  hidden  init    lr  steps  quartiles  failed  seconds  loss  test error  rms z  contrast
     tanh             1  zeros  0.1  never        ?-?  1 of 1        -  1.1...
     ...
     """

@@ -9,7 +9,20 @@ from minidl.compare.tasks import Task
 
 __all__ = ["reasons", "table"]
 
-HEAD = ("activation", "hidden", "init", "lr", "steps", "quartiles", "failed", "seconds", "loss", "test error")
+HEAD = (
+    "activation",
+    "hidden",
+    "init",
+    "lr",
+    "steps",
+    "quartiles",
+    "failed",
+    "seconds",
+    "loss",
+    "test error",
+    "rms z",
+    "contrast",
+)
 
 
 def table(records: Mapping[Cell, dict], tasks: Mapping[str, Task]) -> str:
@@ -26,11 +39,11 @@ def table(records: Mapping[Cell, dict], tasks: Mapping[str, Task]) -> str:
     --------
     >>> from minidl.compare.tasks import TASKS
     >>> record = {"lr": 0.1, "steps": 90, "steps_low": 80, "steps_high": None, "failed": 1, "diverged": 0,
-    ...           "seconds": 0.05, "loss": 0.3, "test_error": 0.05, "curves": [], "grid": []}
+    ...           "seconds": 0.05, "loss": 0.3, "test_error": 0.05, "rms": 1.1, "contrast": 0.9}
     >>> print(table({Cell("digits", "tanh", 3, "he_normal"): record}, TASKS))
-    digits: 64 wide, batches of 64, SGD with momentum 0.9, 600 steps, 5 seeds; to a training loss of 0.5
-    activation  hidden  init        lr  steps  quartiles  failed  seconds  loss  test error
-    tanh             3  he_normal  0.1     90       80-?  1 of 5    0.050  0.30        5.0%
+    digits: 64 wide, batches of 64, SGD with momentum 0.9, 600 steps, 5 seeds; to a training loss of 0.25
+    activation  hidden  init        lr  steps  quartiles  failed  seconds  loss  test error  rms z  contrast
+    tanh             3  he_normal  0.1     90       80-?  1 of 5    0.050  0.30        5.0%    1.1      0.90
     """
     blocks = []
     for data in dict.fromkeys(cell.data for cell in records):
@@ -80,7 +93,7 @@ def _verdict(cell: Cell) -> str:
 def _cells(cell: Cell, record: dict, task: Task) -> tuple[str, ...]:
     what = (cell.activation, str(cell.depth), cell.scheme)
     if "refused" in record:
-        return (*what, *["-"] * 3, "refused", *["-"] * 3)
+        return (*what, *["-"] * 3, "refused", *["-"] * 5)
     seconds = "-" if record["seconds"] is None else f"{record['seconds']:.3f}"
     return (
         *what,
@@ -91,6 +104,8 @@ def _cells(cell: Cell, record: dict, task: Task) -> tuple[str, ...]:
         seconds,
         "inf" if record["loss"] is None else f"{record['loss']:.2f}",
         f"{record['test_error']:.1%}",
+        "inf" if record["rms"] is None else f"{record['rms']:.2g}",
+        f"{record['contrast']:.2g}" if record["contrast"] < 0.01 else f"{record['contrast']:.2f}",
     )
 
 
