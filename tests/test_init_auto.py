@@ -198,3 +198,22 @@ def test_needs_a_layer():
         init.Auto().init((3, 3), 0)
     with pytest.raises(OptionError, match="Auto"):
         init.Auto().variance(3, 3)
+
+
+# --- the plan says what will happen ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "tanh", "elu", "sigmoid", "mish", "softplus", "selu"])
+def test_the_plan_predicts_the_variance(name):
+    """Of wide deep networks, within the scatter of 400 units and 12 layers."""
+    net = stack(name, 12, width=400)
+    predicted = net.init_plan().predicted()
+    z = net.preactivations(init.Normal(1.0).init((32, 400), 0, np.float64))
+    measured = [np.mean(value**2) for value in z.values()]
+    np.testing.assert_allclose(measured[:-1], predicted[:-1], rtol=0.25)  # the last has ten units
+
+
+def test_the_plan_knows_what_it_does_not_know():
+    plan = init.Plan("he", overrides={"1": init.Fixed(np.zeros((8, 8)))})
+    net = minidl.MLP([8, 8, 8, 2], "relu", init=plan, seed=0)
+    assert net.init_plan().predicted() == [2.0, None, None]

@@ -187,6 +187,11 @@ class Mirrored(Initializer):
             self.fill_kernel(kernel, stream, fan_in, fan_out)
             view[...] = kernel.T
 
+    @property
+    def mirrored(self) -> tuple[bool, bool]:
+        """Whether inputs and outputs come in pairs, for a layer that it was resolved for."""
+        return self._pairs()
+
     def _pairs(self) -> tuple[bool, bool]:
         """Return whether inputs and outputs are mirrored; without a layer, as in the middle of a network."""
         return self.inputs is not False, self.outputs is not False

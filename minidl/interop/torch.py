@@ -193,9 +193,9 @@ def initialize(
     >>> from torch import nn  # doctest: +SKIP
     >>> net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))  # doctest: +SKIP
     >>> print(initialize(net, "auto", seed=0))  # doctest: +SKIP
-    layer  shape       activation  init     variance  fan_in * variance  why
-    0      (256, 784)  relu        He()     0.002551  2                  relu keeps 0.5 of the second moment
-    2      (10, 256)   identity    LeCun()  0.003906  1                  output layer: unit variance in, ...
+    layer  shape       activation  init     weight variance  predicted variance  why
+    0      (256, 784)  relu        He()     0.002551         2                   relu keeps 0.5 of the ...
+    2      (10, 256)   identity    LeCun()  0.003906         1                   output layer: unit ...
     """
     torch = _torch()
     initializer = initializers.get(init)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from minidl import activations
 from minidl.errors import OptionError, ShapeError
 from minidl.options import count, non_negative, number, positive
-from minidl.theory.function import as_function
+from minidl.theory.function import Function, as_function
 
 __all__ = ["Layer", "PredictedLayer", "Prediction", "predict"]
 
@@ -260,4 +262,20 @@ def _of_plan(entry) -> Layer:
     bias = 0.0 if bias_variance is None else bias_variance(spec.fan_in, spec.fan_out)
     offset = getattr(initializer, "input_offset", None)
     offset = 0.0 if offset is None else offset(spec)
-    return Layer(spec.fan_in, spec.fan_out, entry.variance, bias, spec.activation, spec.path, offset)
+    # Units in pairs z, -z with opposite weights are half as many units of the activation act(z) - act(-z).
+    inputs, outputs = getattr(initializer, "mirrored", (False, False))
+    activation = mirrored_function(spec.activation) if outputs else spec.activation
+    fan_in, fan_out = spec.fan_in // (1 + inputs), spec.fan_out // (1 + outputs)
+    return Layer(fan_in, fan_out, entry.variance, bias, activation, spec.path, offset)
+
+
+@functools.lru_cache(maxsize=64)
+def mirrored_function(activation: str) -> Function:
+    """Return act(z) - act(-z), what a pair of units z and -z gives with opposite outgoing weights."""
+    act = activations.get(activation)
+    return Function(
+        lambda z: activations.forward(act, z) - activations.forward(act, -z),
+        lambda z: activations.derivative(act, z) + activations.derivative(act, -z),
+        sorted({*act.kinks, *(-kink for kink in act.kinks)} - {0.0}),
+        f"mirrored {act}",
+    )
