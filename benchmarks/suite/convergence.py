@@ -34,7 +34,7 @@ REGULAR = (
     "normal(std=0.01)",
     "zeros",
 )
-FULL = (
+FULL = (  # without metainit, which takes minutes to initialize one deep net
     *REGULAR,
     "he_uniform",
     "he_normal(mode='fan_out')",
@@ -66,7 +66,6 @@ FULL = (
     "krahenbuhl_between",
     "weight_norm_init",
     "swim",
-    "metainit",
     "gradinit",
     "constant(0.1)",
     "ones",
