@@ -17,9 +17,10 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
+from helpers import FUSED_LEVELS, needs_fused
 
 import minidl
-from minidl import activations, init
+from minidl import activations, init, kernels
 from minidl.errors import InitWarning, MinidlError, OptionError, ShapeError
 from minidl.init import catalogue, registry
 from minidl.init.variance_scaling import FANS
@@ -490,6 +491,21 @@ def test_paths_and_seeds_have_their_own_numbers(x):
         assert len(set(equal)) == 1, "depends on one of seed and path"
         if has_law(x):
             assert equal[0] == (x.variance(*spec.shape) == 0.0)
+
+
+@needs_fused
+@each_example
+def test_same_bits_for_all_threads_and_levels(x):
+    """1 and 4 threads, every level with FMA that this machine has."""
+    for spec in layers(x):
+        seen = set()
+        for level in FUSED_LEVELS:
+            for threads in (1, 4):
+                kernels.set_num_threads(threads)
+                with kernels.use_isa(level):
+                    seen.add(b"".join(array.tobytes() for array in fill(x, spec)))
+        kernels.set_num_threads(None)
+        assert len(seen) == 1
 
 
 @each_example
