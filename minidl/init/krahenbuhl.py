@@ -9,14 +9,16 @@ from typing import ClassVar
 import numpy as np
 
 from minidl import activations
-from minidl.errors import OptionError, unknown_name
+from minidl.errors import OptionError
 from minidl.init.base import Initializer
-from minidl.init.data import DataInitializer, Trial, constant_columns, rms
+from minidl.init.data import DataInitializer
 from minidl.init.distributions import Normal
 from minidl.init.registry import register
+from minidl.init.statistics import constant_columns, rms
+from minidl.init.trial import Trial
 from minidl.init.units import standardize
 from minidl.kernels import matmul, random
-from minidl.options import count, number, positive
+from minidl.options import choice, count, finite, positive
 
 __all__ = ["KrahenbuhlBetween", "KrahenbuhlWithin"]
 
@@ -88,9 +90,8 @@ class KrahenbuhlWithin(DataInitializer):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.directions not in ("base", "pca"):
-            raise unknown_name("directions", self.directions, ("base", "pca"))
-        self._set(bias=number("bias", self.bias, "a finite number", lambda x: True))
+        choice("directions", self.directions, ("base", "pca"))
+        self._set(bias=finite("bias", self.bias))
 
     def treat(self, trial: Trial) -> None:
         for spec, x in trial.net.walk(trial.x):

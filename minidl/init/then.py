@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from minidl.errors import OptionError
-from minidl.init.data import DataInitializer, Trial
+from minidl.init.data import DataInitializer
 from minidl.init.registry import get, register
+from minidl.init.trial import Trial
 
 __all__ = ["Then"]
 

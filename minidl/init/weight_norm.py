@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from minidl.init.base import Initializer
-from minidl.init.data import DataInitializer, Trial
+from minidl.init.data import DataInitializer
 from minidl.init.distributions import Normal
 from minidl.init.registry import register
+from minidl.init.trial import Trial
 from minidl.init.units import standardize
 from minidl.options import positive
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from minidl.errors import OptionError
-from minidl.options import count, non_negative, number, positive
+from minidl.options import count, non_negative, number, positive, significant
 from minidl.theory.function import Function, as_function
 from minidl.theory.maps import MARGINAL, depth_scale, find_root
-from minidl.theory.quadrature import significant
 
 __all__ = ["CriticalPoint", "doubly_critical", "edge_line", "edge_of_chaos"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from minidl.errors import OptionError
 from minidl.options import non_negative, number
 
-__all__ = ["gaussian_mean", "gaussian_pair_mean", "significant"]
+__all__ = ["gaussian_mean", "gaussian_pair_mean"]
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 REACH = 13.0  # P(|z| > 13) = 1e-38
@@ -126,20 +126,6 @@ def gaussian_pair_mean(f: Callable, c: float, q: float = 1.0, kinks: Iterable[fl
     if not math.isfinite(total):
         raise _not_finite(s)
     return total
-
-
-def significant(x: float, digits: int = 10) -> float:
-    """Round to significant digits.
-
-    What theory computes and what then decides weights goes through this, so that the last bits of a
-    libm do not reach the weights.
-
-    Examples
-    --------
-    >>> significant(1.99999999999987), significant(0.0)
-    (2.0, 0.0)
-    """
-    return float(f"{x:.{digits - 1}e}")
 
 
 def integrate(f: Callable, s: float, kinks: Iterable[float]) -> tuple[np.ndarray, np.ndarray]:
