@@ -104,7 +104,7 @@ def _centered_edge(activation: str, sigma_b: float | None = None, q: float | Non
     """
     from minidl.theory.critical import SEARCH
     from minidl.theory.function import as_function
-    from minidl.theory.maps import find_root
+    from minidl.theory.roots import find_root
 
     function = as_function(activation)
 

@@ -11,7 +11,8 @@ import numpy as np
 from minidl.errors import OptionError
 from minidl.options import count, non_negative, number, positive, significant
 from minidl.theory.function import Function, as_function
-from minidl.theory.maps import MARGINAL, depth_scale, find_root
+from minidl.theory.maps import MARGINAL, depth_scale
+from minidl.theory.roots import find_root
 
 __all__ = ["CriticalPoint", "doubly_critical", "edge_line", "edge_of_chaos"]
 
