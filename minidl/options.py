@@ -132,9 +132,7 @@ def parse_call(argument: str, text: str, example: str) -> tuple[str, tuple, dict
                 return call.func.id, args, kwargs
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         pass
-    raise OptionError(
-        f"{argument}={text!r}: expected a name, alone or with literal arguments: {example}."
-    )
+    raise OptionError(f"{argument}={text!r}: expected a name, alone or with literal arguments: {example}.")
 
 
 def significant(x: float, digits: int = 10) -> float:

@@ -206,7 +206,7 @@ net = minidl.MLP([3, 8, 2], "gelu", seed=0)
 net.fit(numpy.ones((4, 3)), [0, 1, 0, 1], optimizer=minidl.SGD(0.1, momentum=0.9), verbose=0)
 net.save("net.safetensors")
 minidl.load("net.safetensors").predict(numpy.ones((4, 3)))
-for activation in ("relu", "sigmoid", "tanh", "erf"):  # "auto" asks the theory
+for activation in ("relu", "sigmoid", "tanh", "gelu"):  # "auto" asks the theory
     minidl.MLP([4] * 9, activation, seed=0)
 print(*heavy())
 print(tasks() - n_tasks, threading.active_count())

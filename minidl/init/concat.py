@@ -68,7 +68,7 @@ class Concat(Initializer):
         self._set(parts=tuple(get(part) for part in self.parts))
         if not self.parts:
             raise out_of_range("parts", self.parts, "at least one initializer")
-        if self.axis not in (0, 1) or isinstance(self.axis, bool):
+        if count("axis", self.axis, minimum=0) > 1:
             raise out_of_range("axis", self.axis, "0 (inputs) or 1 (outputs)")
         if self.sizes is not None:
             if not isinstance(self.sizes, list | tuple):

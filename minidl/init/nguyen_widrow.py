@@ -122,7 +122,9 @@ class NguyenWidrow(Initializer):
         n_inputs, n_outputs = view.shape
         low, high = self.input_range
         scale = self.active * self.length(n_inputs, n_outputs) * 2.0 / (high - low)
-        view[...] = narrow(self, scale * self._directions(stream, n_outputs, n_inputs), view.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # narrow() says so
+            made = scale * self._directions(stream, n_outputs, n_inputs)
+        view[...] = narrow(self, made, view.dtype)
 
     def _directions(self, stream, n_outputs: int, n_inputs: int) -> np.ndarray:
         """Return unit vectors, one for each output, as the columns of an array (n_inputs, n_outputs)."""
@@ -147,7 +149,8 @@ class NguyenWidrow(Initializer):
             for row in directions:
                 total += row
             bias -= shift * total
-        bias *= self.active * self.length(n_inputs, n_outputs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            bias *= self.active * self.length(n_inputs, n_outputs)
 
     def variance(self, fan_in, fan_out):
         """Return the variance of an element of a dense weight, (length of a unit's weights)^2 / fan_in."""

@@ -124,7 +124,8 @@ def edge_of_chaos(activation: object, sigma_b: float | None = None, q: float | N
                 f"{_bias_variance(function, q):.4g}."
             )
         return point
-    target = non_negative("sigma_b", sigma_b) ** 2
+    target = non_negative("sigma_b", sigma_b)
+    target *= target
     if _homogeneous(function):
         if target > 0.0:
             raise OptionError(

@@ -21,6 +21,7 @@ REACH = 13.0  # P(|z| > 13) = 1e-38
 PAIR_REACH = 9.5  # P(|z| > 9.5) = 2e-21, enough for the two-dimensional mean
 TOLERANCE = 1e-14
 MOST_SPLITS = 60
+MOST_PANELS = 50_000  # at once: enough for 20,000 oscillations
 MOST_VALUES = 1_000_000  # of one call in two dimensions: 8 MB
 # where the smoothed function changes next to a kink, in units of the width of the smoothing
 TRANSITION = np.array([0.0, 1.5, -1.5, 3.0, -3.0, 4.5, -4.5, 6.0, -6.0, 9.0, -9.0])
@@ -152,10 +153,13 @@ def integrate(f: Callable, s: float, kinks: Iterable[float]) -> tuple[np.ndarray
         if good.all():
             return np.asarray(total), np.unique(np.concatenate(done))
         low, high = (x.reshape(-1, 2)[~good].ravel() for x in (low, high))
+        if len(low) > MOST_PANELS:
+            break
         whole = halves[..., ~good, :].reshape(*halves.shape[:-2], -1)
     raise OptionError(
         f"the mean over a Gaussian of standard deviation {s:.4g} does not converge near "
-        f"x = {s * low[0]:.6g}: the function, or its squared derivative, is not integrable there."
+        f"x = {s * low[0]:.6g}: the function, or its squared derivative, is not integrable there, or it "
+        "oscillates too fast."
     )
 
 
