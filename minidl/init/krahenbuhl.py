@@ -18,7 +18,7 @@ from minidl.init.statistics import constant_columns, rms
 from minidl.init.trial import Trial
 from minidl.init.units import standardize
 from minidl.kernels import matmul, random
-from minidl.options import choice, count, finite, positive
+from minidl.options import choice, count, finite, positive, significant
 
 __all__ = ["KrahenbuhlBetween", "KrahenbuhlWithin"]
 
@@ -181,17 +181,17 @@ class KrahenbuhlBetween(DataInitializer):
         specs = trial.specs
         _require_homogeneous(trial, specs)
         for _ in range(self.max_iter):
-            rates = np.array([_rate(trial, spec) for spec in _with_gradients(trial, specs)])
-            factors = np.sqrt(rates / math.exp(np.log(rates).mean()))
-            if np.abs(factors**2 - 1.0).max() <= self.tol:
+            relative = _relative_rates(trial, specs)
+            if np.abs(relative - 1.0).max() <= self.tol:
                 return
+            factors = np.sqrt(relative)
+            factors[-1] = 1.0 / math.prod(factors[:-1])  # they multiply to 1 in spite of all rounding
             for spec, factor, below in zip(specs, factors, np.cumprod(factors), strict=True):
                 trial.weight(spec)[...] *= factor
                 if trial.bias(spec) is not None:
                     trial.bias(spec)[...] *= below
                 trial.count(spec)
-        rates = np.array([_rate(trial, spec) for spec in _with_gradients(trial, specs)])
-        off = float(np.abs(rates / math.exp(np.log(rates).mean()) - 1.0).max())
+        off = float(np.abs(_relative_rates(trial, specs) - 1.0).max())
         if off > self.tol:
             trial.converged = False
             trial.warn(specs[0], f"the rates still differ by {off:.1%} after {self.max_iter} rounds")
@@ -231,8 +231,8 @@ def _require_homogeneous(trial: Trial, specs) -> None:
             )
 
 
-def _with_gradients(trial: Trial, specs):
-    """Compute gradients for random ones at the outputs, and return the layers.
+def _relative_rates(trial: Trial, specs) -> np.ndarray:
+    """Return the rates of change for random gradients at the outputs, over their geometric mean.
 
     The gradient of the mean squared error is output - target, times a constant: a target that is the output
     less a random number gives random gradients, and asks for no labels.
@@ -241,7 +241,8 @@ def _with_gradients(trial: Trial, specs):
     noise = np.empty_like(output)
     random.fill_normal(noise, trial.stream.child("gradients").key, 0.0, 1.0)
     trial.net.gradients(trial.x, output - noise, loss="mse")
-    return specs
+    rates = np.array([_rate(trial, spec) for spec in specs])
+    return rates / significant(math.exp(np.log(rates).mean()))
 
 
 def _rate(trial: Trial, spec) -> float:
