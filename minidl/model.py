@@ -38,7 +38,7 @@ class Sequential:
     layers : iterable of Layer
     n_inputs : int, optional
         Width of the input; default: taken from the first data.
-    init : Initializer, str, array or callable
+    init : Initializer, str, ndarray or callable
         For layers that do not bring their own; "auto" chooses by activation and role, see
         :meth:`init_plan`.
     seed : int, optional

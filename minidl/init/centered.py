@@ -20,7 +20,7 @@ from minidl.options import non_negative, significant
 
 __all__ = ["Centered", "fill_centered", "input_mean"]
 
-DEFAULT_BASE = LeCun()
+LECUN = LeCun()
 
 
 @register("centered")
@@ -42,7 +42,7 @@ class Centered(WeightOf):
 
     Parameters
     ----------
-    base : Initializer or whatever :func:`get` takes
+    base : Initializer, str, ndarray or callable
         Fills the weight and the bias first.
     q : float
         Variance of the pre-activations of the layer before, >= 0. It does not matter for sigmoid and
@@ -71,7 +71,7 @@ class Centered(WeightOf):
     True
     """
 
-    base: Initializer = DEFAULT_BASE
+    base: Initializer = LECUN
     q: float = 1.0
     formula: ClassVar[str] = "by the base, then b = b - E[act_before(sqrt(q) z)] * (sum of incoming weights)"
     assumes: ClassVar[str] = "pre-activations of variance q in the layer before"

@@ -38,7 +38,7 @@ class DataInitializer(Initializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the weights first. None takes the weights that the network has ("auto" when it is built).
         Layers with an initializer of their own draw from that one, and are then treated like the others.
     max_rows : int, optional

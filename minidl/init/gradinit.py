@@ -36,7 +36,7 @@ class GradInit(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the weights first. None takes those that the network has ("auto" when it is built).
     max_rows : int, optional
         See :class:`DataInitializer`.

@@ -26,7 +26,7 @@ _PAPER = (
     "Krähenbühl, Doersch, Donahue, Darrell 2016, Data-dependent initializations of convolutional neural "
     "networks, arXiv:1511.06856"
 )
-_BASE = Normal(1.0)
+NORMAL = Normal(1.0)
 
 
 @register("krahenbuhl_within")
@@ -40,7 +40,7 @@ class KrahenbuhlWithin(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the directions of the weights; None takes those that the network has.
     max_rows : int, optional
         See :class:`DataInitializer`.
@@ -76,7 +76,7 @@ class KrahenbuhlWithin(DataInitializer):
     (array([0.1, 0.1, 0.1], dtype=float32), array([1., 1., 1.], dtype=float32))
     """
 
-    base: Initializer | None = _BASE
+    base: Initializer | None = NORMAL
     directions: str = "base"
     bias: float = 0.0
     formula: ClassVar[str] = "w_k / Std[w_k x], b_k = bias - mean, unit by unit, from a batch"
@@ -130,7 +130,7 @@ class KrahenbuhlBetween(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the weights first. None takes those that the network has ("auto" when it is built);
         ``Then("normal", KrahenbuhlWithin(), KrahenbuhlBetween())`` is the method of the paper.
     max_rows : int, optional

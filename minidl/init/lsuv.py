@@ -19,7 +19,7 @@ from minidl.options import count, flag, positive
 
 __all__ = ["LSUV"]
 
-_BASE = Orthogonal()
+ORTHOGONAL = Orthogonal()
 
 
 @register("lsuv")
@@ -36,7 +36,7 @@ class LSUV(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the weights first (the paper's choice is orthogonal); None takes them as they are.
     max_rows : int, optional
         See :class:`DataInitializer`.
@@ -72,7 +72,7 @@ class LSUV(DataInitializer):
     [1.0, 1.0, 1.0, 1.0]
     """
 
-    base: Initializer | None = _BASE
+    base: Initializer | None = ORTHOGONAL
     tol: float = 0.02
     max_iter: int = 10
     target_std: float = 1.0

@@ -39,7 +39,7 @@ class MetaInit(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the weights first. None takes those that the network has ("auto" when it is built).
     max_rows : int, optional
         See :class:`DataInitializer`.

@@ -20,7 +20,7 @@ from minidl.options import count, finite, non_negative, significant
 
 __all__ = ["PriorBias"]
 
-DEFAULT_WEIGHT = LeCun()
+LECUN = LeCun()
 
 
 @register("prior_bias")
@@ -38,7 +38,7 @@ class PriorBias(WeightOf):
     ----------
     values : sequence of float
         The biases, one for each output; finite.
-    weight : Initializer or whatever :func:`get` takes
+    weight : Initializer, str, ndarray or callable
         Fills the weight.
 
     Raises
@@ -59,7 +59,7 @@ class PriorBias(WeightOf):
     """
 
     values: tuple[float, ...]
-    weight: Initializer = DEFAULT_WEIGHT
+    weight: Initializer = LECUN
     formula: ClassVar[str] = "W by another initializer; b = log p_c, log(p / (1 - p)) or the mean of y"
     assumes: ClassVar[str] = "labels of the training data, and no others; inputs of the last layer of mean 0"
     fails: ClassVar[str] = (
@@ -106,7 +106,7 @@ class PriorBias(WeightOf):
         smoothing : float
             >= 0, added to the count of every class, so that one without examples gets a finite bias:
             :math:`p_c = (n_c + s) / (n + s K)`. With 0 such a class is an error.
-        weight : Initializer or whatever :func:`get` takes
+        weight : Initializer, str, ndarray or callable
 
         Returns
         -------

@@ -20,7 +20,7 @@ class Then(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, or None
+    base : Initializer, str, ndarray or callable, or None
         Draws the weights; None takes them as they are.
     *steps : DataInitializer or str
         At least one. Their own bases are not drawn: leave them out.
