@@ -29,13 +29,14 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in _HOME
     from minidl import activations, callbacks, datasets, errors, init, losses, schedules, theory
     from minidl.config import show_config
     from minidl.layers import Activation, Dense
-    from minidl.model import MLP, Sequential
+    from minidl.mlp import MLP
+    from minidl.model import Sequential
     from minidl.optim import SGD
     from minidl.saving import load
 
 _ROOMS = ("activations", "callbacks", "datasets", "errors", "init", "losses", "schedules", "theory")
 _HOME = {
-    "MLP": "minidl.model",
+    "MLP": "minidl.mlp",
     "SGD": "minidl.optim",
     "Activation": "minidl.layers",
     "Dense": "minidl.layers",

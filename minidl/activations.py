@@ -6,7 +6,6 @@ csrc/leaf/activation.inc.c.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from .activation_table import ALIASES, OUTPUT_FUNCTIONS, TABLE, Definition
 from .errors import OptionError, unknown_name
+from .options import parse_call
 
 __all__ = ["OUTPUT_FUNCTIONS", "Activation", "derivative", "forward", "get", "names"]
 
@@ -152,7 +152,7 @@ def get(x: Activation | str) -> Activation:
     known = [*TABLE, *ALIASES]
     if not isinstance(x, str):
         raise unknown_name("activation", x, known)
-    name, args, kwargs = _parse(x)
+    name, args, kwargs = parse_call("activation", x, "'leaky_relu(0.2)' or 'elu(alpha=0.5)'")
     if name not in known:
         raise unknown_name("activation", name, known)
     name = ALIASES.get(name, name)
@@ -209,27 +209,6 @@ def _evaluate(function: Callable, spec: Activation | str, z) -> np.ndarray:
     # a formula may overflow to the right limit, as z**2 does in 1 / (1 + z**2)
     with np.errstate(over="ignore", under="ignore"):
         return function(np.asarray(z, np.float64), *get(spec).params)
-
-
-def _parse(text: str) -> tuple[str, list, dict]:
-    """Split "name" or "name(1, key=2)" into name, values and named values."""
-    if "(" not in text:
-        return text.strip(), [], {}
-    error = OptionError(
-        f"activation={text!r}: expected a name, or a name with numbers such as 'leaky_relu(0.2)' or "
-        "'elu(alpha=0.5)'."
-    )
-    try:
-        call = ast.parse(text.strip(), mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            raise error
-        args = [ast.literal_eval(value) for value in call.args]
-        kwargs = {str(pair.arg): ast.literal_eval(pair.value) for pair in call.keywords}
-        if len(kwargs) < len(call.keywords):
-            raise error
-    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
-        raise error from None
-    return call.func.id, args, kwargs
 
 
 def _wrong_parameters(name: str, came: str) -> OptionError:

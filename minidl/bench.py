@@ -22,7 +22,7 @@ from minidl.data import float_dtype
 from minidl.errors import out_of_range
 from minidl.kernels import machine, threads
 from minidl.lowering import Task
-from minidl.model import MLP
+from minidl.mlp import MLP
 from minidl.optim import SGD
 from minidl.options import count
 

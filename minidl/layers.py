@@ -85,7 +85,7 @@ class Dense(Layer):
         Width of the output, fan_out.
     activation : str or Activation
         See :mod:`minidl.activations`; "softmax" only as the last layer of a network.
-    init : Initializer, str, array or callable, optional
+    init : Initializer, str, ndarray or callable, optional
         Fills weight and bias; default: the network's ``init``.
     use_bias : bool
 

@@ -1,29 +1,33 @@
-"""Networks: :class:`Sequential`, and :class:`MLP` for the common case."""
+"""The network: a stack of layers, its parameters, and what can be done with them.
+
+This is the surface; the work is done in :mod:`minidl.initialization`, :mod:`minidl.training`,
+:mod:`minidl.prediction`, :mod:`minidl.walk` and :mod:`minidl.sharing`.
+"""
 
 from __future__ import annotations
 
 import copy
 import os
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 
-from minidl import activations, init, optim, training
+from minidl import initialization, prediction, training, walk
 from minidl.data import as_features, float_dtype
 from minidl.engine.builder import Program
 from minidl.engine.params import Layout, ParamStore
-from minidl.engine.predict import SMALL_FLOPS, SmallPredictor
+from minidl.engine.predict import SmallPredictor
 from minidl.engine.program import BoundProgram
 from minidl.errors import OptionError, ShapeError, out_of_range
 from minidl.history import History
+from minidl.init import Initializer, InitPlan, InitReport, LayerSpec
+from minidl.init import get as get_initializer
 from minidl.init.outlook import warn_if_hopeless
-from minidl.layers import Activation, Dense, Layer, check_stack
-from minidl.lowering import Task, lower, output_width, parameter_shapes
-from minidl.options import non_negative
-
-POOLED_PROGRAMS = 8  # bound programs kept per network
+from minidl.layers import Layer, check_stack
+from minidl.lowering import Task, output_width, parameter_shapes
+from minidl.options import count
+from minidl.sharing import ProgramPool, TrainingLock
 
 
 class Sequential:
@@ -34,7 +38,7 @@ class Sequential:
     layers : iterable of Layer
     n_inputs : int, optional
         Width of the input; default: taken from the first data.
-    init : Initializer, str, array or callable
+    init : Initializer, str, ndarray or callable
         For layers that do not bring their own; "auto" chooses by activation and role, see
         :meth:`init_plan`.
     seed : int, optional
@@ -63,7 +67,7 @@ class Sequential:
 
     Examples
     --------
-    >>> net = Sequential([Dense(16, "relu"), Dense(3)], n_inputs=4, seed=0)
+    >>> net = Sequential([minidl.Dense(16, "relu"), minidl.Dense(3)], n_inputs=4, seed=0)
     >>> net.predict(np.zeros((2, 4))).shape
     (2, 3)
     """
@@ -79,19 +83,19 @@ class Sequential:
     ):
         self.layers = list(layers)
         check_stack(self.layers)
-        _check_initializers(self.layers)
+        initialization.check_layers(self.layers)
         self.dtype = float_dtype(dtype).name
-        self.init = _get_initializer(init)
+        self.init = get_initializer(init)
         self.seed = _seed(seed)
-        self.declared_inputs = None if n_inputs is None else _width("n_inputs", n_inputs)
+        self.declared_inputs = None if n_inputs is None else count("n_inputs", n_inputs, 1)
         self.built = False
         self.n_inputs: int | None = None
         self.n_outputs: int | None = None
         self.training = training.TrainingState()
         self.history = History()
-        self._pool: list[tuple[Task, BoundProgram]] = []
+        self._pool = ProgramPool()
         self._small_predictor: SmallPredictor | None = None
-        self._trainers: dict[int, threading.RLock] = {}  # the lock of each process
+        self._training_lock = TrainingLock()
         self._expect_data()
         if n_inputs is not None:
             self.build(n_inputs)
@@ -110,7 +114,7 @@ class Sequential:
         ShapeError
             If the network was built for another width.
         """
-        n_inputs = _width("n_inputs", n_inputs)
+        n_inputs = count("n_inputs", n_inputs, 1)
         if self.built:
             if n_inputs != self.n_inputs:
                 raise ShapeError(
@@ -118,33 +122,36 @@ class Sequential:
                     "Pass data with as many features, or make a new network."
                 )
             return
-        layout = Layout(parameter_shapes(self.layers, n_inputs), self.dtype)
-        pairs = list(self._initializers(n_inputs))
-        _check_plan(pairs)
-        params = ParamStore(layout)
-        warn_if_hopeless(pairs, stacklevel=3)
-        for spec, initializer in pairs:
-            initializer.start.init_layer(
-                spec, self.seed, params[f"{spec.path}.weight"], params.get(f"{spec.path}.bias")
-            )
+        self._params = self._draw(n_inputs, self.init, self.seed)
+        self._grads = ParamStore(self._params.layout)
         self.n_inputs, self.n_outputs = n_inputs, output_width(self.layers, n_inputs)
-        self._params, self._grads = params, ParamStore(layout)
         self.built = True
 
+    def _draw(self, n_inputs: int, init: Initializer, seed: int) -> ParamStore:
+        """Return parameters as they are before training."""
+        chosen = initialization.choices(self.layers, init, n_inputs)
+        initialization.check(chosen)
+        params = ParamStore(Layout(parameter_shapes(self.layers, n_inputs), self.dtype))
+        warn_if_hopeless(chosen, stacklevel=4)  # at the call of build() or reset()
+        initialization.fill(params, chosen, seed)
+        return params
+
     def reset(self, seed: int | None = None, init: object = None) -> None:
-        """Initialize again and forget all training; with another seed or initializer if one is given."""
-        init = self.init if init is None else _get_initializer(init)
-        if seed is not None:
-            self.seed = _seed(seed)
-        self.init = init
+        """Initialize again and forget all training; with another seed or initializer if one is given.
+
+        After an error the network is as it was.
+        """
+        init = self.init if init is None else get_initializer(init)
+        seed = self.seed if seed is None else _seed(seed)
+        if self.built:
+            self._params = self._draw(self.n_inputs, init, seed)
+            self._grads = ParamStore(self._params.layout)
+        self.init, self.seed = init, seed
         self._expect_data()
         self.training = training.TrainingState()
         self.history = History()
-        self._pool.clear()
+        self._pool = ProgramPool()
         self._small_predictor = None
-        if self.built:
-            self.built = False
-            self.build(self.n_inputs)
 
     @property
     def params(self) -> ParamStore:
@@ -167,7 +174,7 @@ class Sequential:
     def _expect_data(self) -> None:
         """Note whether the initializer needs data to do its work."""
         self.pending_init = self.init if self.init.needs_data else None
-        self.init_report: init.InitReport | None = None
+        self.init_report: InitReport | None = None
 
     def _require_data(self, action: str) -> None:
         if self.pending_init is not None:
@@ -176,48 +183,21 @@ class Sequential:
                 f"net.fit(X, y), or initialize it: {type(self.pending_init).__name__}(...).fit(net, X, y)."
             )
 
-    def _initializers(self, n_inputs: int | None = None) -> Iterator[tuple[init.LayerSpec, init.Initializer]]:
+    def _choices(self) -> initialization.Choices:
         """The description and the initializer of every layer that has a weight."""
-        width = n_inputs or self.n_inputs
-        paths = [path for path, layer in enumerate(self.layers) if layer.parameters(1)]
-        for path, layer in enumerate(self.layers):
-            shapes = layer.parameters(width)
-            width = layer.n_outputs(width)
-            if "weight" not in shapes:
-                continue
-            role = "output" if path == paths[-1] else "input" if path == paths[0] else "hidden"
-            previous = paths[paths.index(path) - 1] if path != paths[0] else None
-            spec = init.LayerSpec(
-                path=str(path),
-                shape=shapes["weight"],
-                use_bias="bias" in shapes,
-                activation=str(self._activation_after(path)),
-                input_activation="identity" if previous is None else str(self._activation_after(previous)),
-                role=role,
-                index=paths.index(path),
-                depth=len(paths),
-            )
-            yield spec, layer.init or self.init
+        self._require_built()
+        return initialization.choices(self.layers, self.init, self.n_inputs)
 
-    def _activation_after(self, path: int) -> object:
-        """The activation that the output of a layer goes through: its own or the next layer's."""
-        own = self.layers[path].activation
-        following = self.layers[path + 1 : path + 2]
-        if own.name == "identity" and following and not following[0].parameters(1):
-            return following[0].activation
-        return own
-
-    def init_plan(self) -> init.InitPlan:
+    def init_plan(self) -> InitPlan:
         """Return per layer: the initializer, why it was chosen, and the variance it predicts.
 
         Examples
         --------
-        >>> net = MLP([784, 256, 10], "relu", seed=0)
+        >>> net = minidl.MLP([784, 256, 10], "relu", seed=0)
         >>> print(net.init_plan())  # doctest: +ELLIPSIS
         layer...
         """
-        self._require_built()
-        return init.InitPlan.of(self._initializers())
+        return InitPlan.of(self._choices())
 
     def lr_multipliers(self) -> dict[str, float]:
         """Return the factors on the learning rate that the initializers require, for each parameter.
@@ -226,17 +206,10 @@ class Sequential:
 
         Examples
         --------
-        >>> MLP([4, 64, 2], "relu", init="mup(base_width=16)", seed=0).lr_multipliers()
+        >>> minidl.MLP([4, 64, 2], "relu", init="mup(base_width=16)", seed=0).lr_multipliers()
         {'0.weight': 4.0, '0.bias': 4.0, '1.weight': 0.25, '1.bias': 1.0}
         """
-        self._require_built()
-        factors = dict.fromkeys(self._params, 1.0)
-        for spec, initializer in self._initializers():
-            for role, factor in initializer.start.lr_multipliers(spec).items():
-                name = f"{spec.path}.{role}"
-                if name in factors:  # a layer may have no bias
-                    factors[name] = non_negative(f"lr_multipliers of {name}", factor)
-        return factors
+        return initialization.lr_multipliers(self.params, self._choices())
 
     # --- training --------------------------------------------------------------------------------
 
@@ -313,7 +286,7 @@ class Sequential:
         Examples
         --------
         >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-        >>> net = MLP([2, 8, 2], "tanh", seed=1)
+        >>> net = minidl.MLP([2, 8, 2], "tanh", seed=1)
         >>> history = net.fit(X, [0, 1, 1, 0], optimizer=minidl.SGD(lr=0.5), epochs=500, verbose=0)
         >>> net.predict(X).argmax(axis=1)
         array([0, 1, 1, 0])
@@ -369,7 +342,7 @@ class Sequential:
 
         Examples
         --------
-        >>> net = MLP([2, 8, 1], "tanh", seed=0, dtype="float64")
+        >>> net = minidl.MLP([2, 8, 1], "tanh", seed=0, dtype="float64")
         >>> losses = [net.train_step([[0.0, 1.0]], [1.0], loss="mse") for _ in range(3)]
         >>> losses[2] < losses[0]
         True
@@ -385,7 +358,7 @@ class Sequential:
 
         Examples
         --------
-        >>> net = MLP([2, 3], init="zeros", seed=0, dtype="float64")
+        >>> net = minidl.MLP([2, 3], init="zeros", seed=0, dtype="float64")
         >>> round(net.gradients([[1.0, 2.0]], [0]), 12)  # log 3
         1.098612288668
         >>> net.grads["0.bias"].round(6)
@@ -421,21 +394,9 @@ class Sequential:
         n_inputs = self.n_inputs if self.built else self.declared_inputs
         x = as_features(X, self.dtype, n_inputs, check_finite=check_finite)
         self.build(x.shape[1])
-        n_rows = len(x)
-        batch = min(n_rows, training.EVALUATION_BATCH)
-        output = np.empty((n_rows, self.n_outputs), self.dtype)
-        n_steps = -(-n_rows // batch)
-        with self.borrow(Task("predict"), batch) as program:
-            program.lend({"x": x, "output": output})
-            done = 0
-            while done < n_steps:
-                done, _ = program.run(n_rows, done, n_steps, None, n_threads=n_threads)
-            flops = program.program.flops(1)
-        if n_rows * flops <= SMALL_FLOPS:  # the next call like this one will take the short way
-            batch = int(min(training.EVALUATION_BATCH, max(1.0, SMALL_FLOPS / max(flops, 1.0))))
-            program = lower(self.layers, self.n_inputs, self._params.layout, Task("predict"), batch)
-            bound = BoundProgram(program, self._params.flat)
-            self._small_predictor = SmallPredictor(bound, self.n_inputs, self.n_outputs)
+        output, short = prediction.predict(self, x, n_threads)
+        if short is not None:  # the next call like this one will take it
+            self._small_predictor = short
         return output
 
     def predict_proba(self, X, *, check_finite: bool = False, n_threads=None) -> np.ndarray:
@@ -455,26 +416,11 @@ class Sequential:
 
         Examples
         --------
-        >>> net = MLP([2, 4], init="zeros", seed=0)
+        >>> net = minidl.MLP([2, 4], init="zeros", seed=0)
         >>> net.predict_proba([[1.0, 2.0]])
         array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
         """
-        from minidl import kernels
-
-        output = self.predict(X, check_finite=check_finite, n_threads=n_threads)
-        trained_with = self.training.loss
-        link = trained_with.link if trained_with else "softmax" if self.n_outputs > 1 else "sigmoid"
-        if link == "identity":
-            raise OptionError(
-                f"predict_proba: the network was trained with loss={trained_with.name!r}, whose outputs "
-                "are not probabilities; use predict."
-            )
-        last = self.layers[-1].activation
-        if last is not None and last.name == link:
-            return output
-        if link == "softmax":
-            return kernels.softmax(output, out=output)
-        return kernels.activation(link, output, out=output)
+        return prediction.probabilities(self, self.predict(X, check_finite=check_finite, n_threads=n_threads))
 
     def evaluate(
         self, X, y, *, loss=None, sample_weight=None, check_finite=True, n_threads=None
@@ -486,7 +432,7 @@ class Sequential:
 
         Examples
         --------
-        >>> net = MLP([2, 3], init="zeros", seed=0)
+        >>> net = minidl.MLP([2, 3], init="zeros", seed=0)
         >>> net.evaluate([[1.0, 2.0]], [0], loss="cross_entropy")
         {'loss': 1.098612..., 'accuracy': 1.0}
         """
@@ -497,7 +443,7 @@ class Sequential:
         self.build(data.x.shape[1])
         return training.evaluate(self, data, n_threads, chosen)
 
-    def walk(self, X) -> Iterator[tuple[init.LayerSpec, np.ndarray]]:
+    def walk(self, X) -> Iterator[tuple[LayerSpec, np.ndarray]]:
         """Go through the network and stop before each layer that has a weight.
 
         A layer is computed when the walk goes on, with the parameters of that moment: who changes a layer on
@@ -516,28 +462,14 @@ class Sequential:
 
         Examples
         --------
-        >>> net = MLP([4, 8, 3], seed=0)
+        >>> net = minidl.MLP([4, 8, 3], seed=0)
         >>> [(spec.path, x.shape) for spec, x in net.walk(np.ones((5, 4)))]
         [('0', (5, 4)), ('1', (5, 8))]
         """
         self._require_data("walk")
         x = as_features(X, self.dtype, self.n_inputs if self.built else self.declared_inputs)
         self.build(x.shape[1])
-        return self._walk(x)
-
-    def _walk(self, x: np.ndarray) -> Iterator[tuple[init.LayerSpec, np.ndarray]]:
-        from minidl import kernels
-
-        specs = {spec.path: spec for spec, _ in self._initializers()}
-        for position, layer in enumerate(self.layers):
-            path = str(position)
-            if type(layer) not in (Dense, Activation):
-                raise OptionError(f"layer {path}: a walk knows Dense and Activation, not {layer!r}.")
-            if path in specs:
-                yield specs[path], x
-                x = kernels.matmul(x, self._params[f"{path}.weight"], bias=self._params.get(f"{path}.bias"))
-            apply = layer.activation
-            x = kernels.softmax(x) if apply.name == "softmax" else kernels.activation(apply, x)
+        return walk.walk(self, x)
 
     def preactivations(self, X) -> dict[str, np.ndarray]:
         """Return by path what each layer with a weight computes before its activation, z = x W + b.
@@ -552,20 +484,13 @@ class Sequential:
 
         Examples
         --------
-        >>> net = MLP([4, 8, 3], seed=0)
+        >>> net = minidl.MLP([4, 8, 3], seed=0)
         >>> X = np.ones((5, 4))
         >>> z = net.preactivations(X)
         >>> z["0"].shape, bool(np.all(z["1"] == net.predict(X)))
         ((5, 8), True)
         """
-        from minidl.kernels import matmul
-
-        return {
-            spec.path: matmul(
-                x, self._params[f"{spec.path}.weight"], bias=self._params.get(f"{spec.path}.bias")
-            )
-            for spec, x in self.walk(X)
-        }
+        return {spec.path: walk.preactivation(self, spec.path, x) for spec, x in self.walk(X)}
 
     def astype(self, dtype: str) -> Sequential:
         """Return a copy of the network with parameters of another dtype, rounded; training starts anew.
@@ -576,7 +501,7 @@ class Sequential:
 
         Examples
         --------
-        >>> net = MLP([4, 3], seed=0)
+        >>> net = minidl.MLP([4, 3], seed=0)
         >>> twin = net.astype("float64")
         >>> twin.params["0.weight"].dtype, bool(np.all(twin.params["0.weight"] == net.params["0.weight"]))
         (dtype('float64'), True)
@@ -599,26 +524,14 @@ class Sequential:
     def program(self) -> Program:
         """The program of one training step: that of the last run, or one for a batch of 32."""
         self._require_built()
-        for task, bound in reversed(self._pool):
-            if task.purpose == "train":
-                return bound.program
-        from minidl import losses
-
-        loss = self.training.loss or losses.get("cross_entropy" if self.n_outputs > 1 else "mse")
-        kind = next(iter(loss.kernel_names))
-        factors = self.training.lr_factors
-        if factors is None:
-            factors = (self.training.optimizer or optim.SGD()).lr_factors(self.lr_multipliers())
-        has_velocity = self.training.velocity is not None
-        task = Task("train", loss, kind, velocity=has_velocity, gather=True, lr_factors=factors)
-        return lower(self.layers, self.n_inputs, self._params.layout, task, 32)
+        return self._pool.latest("train") or training.program(self, batch=32)
 
     def summary(self) -> str:
         """Return a table of the layers: shapes, parameters, activation and initializer.
 
         Examples
         --------
-        >>> print(MLP([4, 8, 3], "relu", seed=0).summary())  # doctest: +ELLIPSIS
+        >>> print(minidl.MLP([4, 8, 3], "relu", seed=0).summary())  # doctest: +ELLIPSIS
         layer...
         """
         from minidl.summary import summary
@@ -638,125 +551,18 @@ class Sequential:
 
     # --- programs --------------------------------------------------------------------------------
 
-    @contextmanager
-    def borrow(self, task: Task, batch: int) -> Iterator[BoundProgram]:
+    def borrow(self, task: Task, batch: int) -> AbstractContextManager[BoundProgram]:
         """Lend a bound program for a task with at most so many rows; two threads never share one."""
-        velocity = self.training.velocity.flat if task.velocity else None
-        for entry in reversed(self._pool):
-            known, bound = entry
-            fits = known == task and batch <= bound.program.batch <= 4 * batch
-            if fits and bound.arenas["state"] is velocity and bound.is_current():
-                try:
-                    self._pool.remove(entry)
-                except ValueError:  # another thread was faster
-                    continue
-                break
-        else:
-            program = lower(self.layers, self.n_inputs, self._params.layout, task, batch)
-            bound = BoundProgram(program, self._params.flat, self._grads.flat, velocity)
-        bound.batch = batch
-        try:
-            yield bound
-        finally:
-            self._pool.append((task, bound))
-            del self._pool[:-POOLED_PROGRAMS]
+        return self._pool.borrow(self, task, batch)
 
-    @contextmanager
-    def being_trained(self) -> Iterator[None]:
+    def being_trained(self) -> AbstractContextManager[None]:
         """Keep a second thread from changing the parameters at the same time."""
-        # a thread that trained in the parent of a forked process is not there to release its lock
-        lock = self._trainers.setdefault(os.getpid(), threading.RLock())
-        if not lock.acquire(blocking=False):
-            raise RuntimeError(
-                "this network is being trained in another thread. Threads may predict with one network "
-                "at once; to train at once, give each its own (copy.deepcopy(net))."
-            )
-        try:
-            yield
-        finally:
-            lock.release()
+        return self._training_lock.held()
 
     def __getstate__(self) -> dict:
         """Leave the bound programs behind, which hold addresses, and the locks."""
-        return {**self.__dict__, "_pool": [], "_small_predictor": None, "_trainers": {}}
-
-
-class MLP(Sequential):
-    """A multilayer perceptron: dense layers of the given widths with one hidden activation.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths from input to output, for example [784, 256, 128, 10].
-    activation : str or Activation
-        Of the hidden layers.
-    output_activation : str or Activation
-        Of the last layer; "identity" gives logits.
-    init, seed, dtype
-        As in :class:`Sequential`.
-    use_bias : bool
-
-    Examples
-    --------
-    >>> net = MLP([784, 256, 128, 10], activation="relu", init="auto", seed=0)
-    >>> net.params.count
-    235146
-    """
-
-    def __init__(
-        self,
-        sizes: Iterable[int],
-        activation: object = "relu",
-        *,
-        output_activation: object = "identity",
-        init: object = "auto",
-        seed: int | None = None,
-        dtype: str = "float32",
-        use_bias: bool = True,
-    ):
-        sizes = [_width(f"sizes[{i}]", n) for i, n in enumerate(sizes)]
-        if len(sizes) < 2:
-            raise ShapeError(f"sizes={sizes}: expected at least an input and an output width.")
-        hidden = activations.get(activation)
-        layers = [Dense(n, hidden, use_bias=use_bias) for n in sizes[1:-1]]
-        layers.append(Dense(sizes[-1], output_activation, use_bias=use_bias))
-        super().__init__(layers, n_inputs=sizes[0], init=init, seed=seed, dtype=dtype)
-
-
-def _get_initializer(x: object) -> init.Initializer:
-    return init.get(x)
-
-
-def _check_initializers(layers: list[Layer]) -> None:
-    """Raise if the initializer of a single layer is one for whole networks."""
-    for path, layer in enumerate(layers):
-        own = getattr(layer, "init", None)
-        if own is not None and own.needs_data:
-            raise OptionError(
-                f"layers[{path}]: init={own!r} goes through a whole network with data. Give it to the "
-                "network: Sequential([...], init=...)."
-            )
-
-
-def _check_plan(pairs: list[tuple[init.LayerSpec, init.Initializer]]) -> None:
-    """Raise if an initializer cannot serve its layers, before any of them is filled."""
-    served: dict[int, tuple[init.Initializer, list[init.LayerSpec]]] = {}
-    for spec, initializer in pairs:
-        chosen = initializer.start.resolve(spec)[0]
-        if chosen.needs_data:
-            raise OptionError(
-                f"layer {spec.path}: {chosen!r} goes through a whole network with data and cannot be the "
-                "choice for one layer. Give it to the network, with the other initializers as its base."
-            )
-        served.setdefault(id(initializer), (initializer, []))[1].append(spec)
-    for initializer, specs in served.values():
-        initializer.check_network(specs)
-
-
-def _width(name: str, value: object) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
-        raise out_of_range(name, value, "an integer >= 1")
-    return int(value)
+        own = {"_pool": ProgramPool(), "_small_predictor": None, "_training_lock": TrainingLock()}
+        return {**self.__dict__, **own}
 
 
 def _seed(seed: object) -> int:

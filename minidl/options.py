@@ -1,12 +1,15 @@
-"""Checks of the numbers that users pass as options: the value comes back, or one clear error."""
+"""What users pass as options: the value comes back checked, or there is one clear error."""
 
 from __future__ import annotations
 
+import ast
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from .errors import out_of_range
+import numpy as np
+
+from .errors import OptionError, out_of_range, unknown_name
 
 
 def number(argument: str, value: object, expected: str, accept: Callable[[float], bool]) -> float:
@@ -43,6 +46,11 @@ def number(argument: str, value: object, expected: str, accept: Callable[[float]
     raise out_of_range(argument, value, expected)
 
 
+def finite(argument: str, value: object) -> float:
+    """Return a finite number as a float, else raise OptionError."""
+    return number(argument, value, "a finite number", lambda x: True)
+
+
 def positive(argument: str, value: object) -> float:
     """Return a finite number > 0 as a float, else raise OptionError."""
     return number(argument, value, "a finite number > 0", lambda x: x > 0.0)
@@ -64,3 +72,78 @@ def count(argument: str, value: object, minimum: int) -> int:
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= minimum:
         return int(value)
     raise out_of_range(argument, value, f"an integer >= {minimum}")
+
+
+def flag(argument: str, value: object) -> bool:
+    """Return True or False, else raise OptionError; 0 and 1 are refused.
+
+    Examples
+    --------
+    >>> flag("center", True)
+    True
+    """
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise out_of_range(argument, value, "True or False")
+
+
+def choice(argument: str, value: object, known: Collection[str]) -> str:
+    """Return a name that is one of the known ones, else raise OptionError with a did-you-mean.
+
+    Examples
+    --------
+    >>> choice("mode", "fan_in", ("fan_in", "fan_out"))
+    'fan_in'
+    """
+    if isinstance(value, str) and value in known:
+        return value
+    raise unknown_name(argument, value, known)
+
+
+def parse_call(argument: str, text: str, example: str) -> tuple[str, tuple, dict]:
+    """Split "name" or "name(1, key=2)" into name, arguments and keyword arguments.
+
+    Nothing is evaluated but literals.
+
+    Parameters
+    ----------
+    argument, example : str
+        How the error names the option, and what it shows.
+    text : str
+
+    Raises
+    ------
+    OptionError
+        It is neither.
+
+    Examples
+    --------
+    >>> parse_call("init", "he(slope=0.1)", example="'he_normal'")
+    ('he', (), {'slope': 0.1})
+    """
+    if "(" not in text:
+        return text.strip(), (), {}
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+            args = tuple(ast.literal_eval(value) for value in call.args)
+            kwargs = {pair.arg: ast.literal_eval(pair.value) for pair in call.keywords}
+            if None not in kwargs and len(kwargs) == len(call.keywords):  # no **more, nothing twice
+                return call.func.id, args, kwargs
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        pass
+    raise OptionError(f"{argument}={text!r}: expected a name, alone or with literal arguments: {example}.")
+
+
+def significant(x: float, digits: int = 10) -> float:
+    """Round to significant digits.
+
+    What a computed number owes to exp, log and pow of the C library differs in its last bits from system to
+    system. Where it decides weights it goes through this, and the weights are the same everywhere.
+
+    Examples
+    --------
+    >>> significant(1.99999999999987), significant(0.0)
+    (2.0, 0.0)
+    """
+    return float(f"{x:.{digits - 1}e}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from minidl.initialization import choices
+
 
 def summary(net) -> str:
     """Return a table of the layers of a built network; see :meth:`minidl.Sequential.summary`."""
-    initializers = {spec.path: initializer for spec, initializer in net._initializers()}
+    chosen = choices(net.layers, net.init, net.n_inputs)
+    initializers = {spec.path: initializer for spec, initializer in chosen}
     header = ("layer", "kind", "shape", "activation", "init", "parameters")
     rows = []
     width = net.n_inputs

@@ -10,13 +10,14 @@ import numpy as np
 from minidl import losses, optim
 from minidl.callbacks import CallbackList, Run
 from minidl.data import as_features, as_sample_weight, check_same_length, split_validation
+from minidl.engine.builder import Program
 from minidl.engine.params import ParamStore
 from minidl.engine.program import BAD_GRADIENT, BAD_LOSS, BAD_UPDATE
 from minidl.errors import DataError, DivergenceError, OptionError
 from minidl.history import History
 from minidl.init.streams import Stream
 from minidl.kernels import threads
-from minidl.lowering import Task, output_width, parameter_shapes
+from minidl.lowering import Task, lower, output_width, parameter_shapes
 from minidl.options import count
 from minidl.progress import Progress
 
@@ -401,3 +402,16 @@ def evaluate(net, data: Data, n_threads, loss=None) -> dict[str, float]:
     if loss.metric:
         scores[loss.metric] = totals.accuracy(n_steps, n_rows)
     return scores
+
+
+def program(net, batch: int) -> Program:
+    """Return the program of one training step as it would run now; see :attr:`minidl.Sequential.program`."""
+    state = net.training
+    loss = state.loss or losses.get("cross_entropy" if net.n_outputs > 1 else "mse")
+    factors = state.lr_factors
+    if factors is None:
+        factors = (state.optimizer or optim.SGD()).lr_factors(net.lr_multipliers())
+    kind = next(iter(loss.kernel_names))
+    has_velocity = state.velocity is not None
+    task = Task("train", loss, kind, velocity=has_velocity, gather=True, lr_factors=factors)
+    return lower(net.layers, net.n_inputs, net.params.layout, task, batch)

@@ -23,9 +23,10 @@ ROOMS = [
     ["theory"],
     ["init"],
     ["layers"],
-    ["lowering"],
-    ["training"],
-    ["model"],
+    ["lowering", "sharing"],
+    ["initialization", "walk"],
+    ["training", "prediction"],
+    ["model", "mlp"],
     ["interop"],
     ["saving", "summary", "config", "datasets"],
     ["bench", "compare"],
@@ -205,6 +206,8 @@ net = minidl.MLP([3, 8, 2], "gelu", seed=0)
 net.fit(numpy.ones((4, 3)), [0, 1, 0, 1], optimizer=minidl.SGD(0.1, momentum=0.9), verbose=0)
 net.save("net.safetensors")
 minidl.load("net.safetensors").predict(numpy.ones((4, 3)))
+for activation in ("relu", "sigmoid", "tanh", "gelu"):  # "auto" asks the theory
+    minidl.MLP([4] * 9, activation, seed=0)
 print(*heavy())
 print(tasks() - n_tasks, threading.active_count())
 """

@@ -509,6 +509,7 @@ def test_get_by_name(text, expected):
         ("he(", "expected a name"),
         ("he(slope=__import__('os'))", "expected a name"),
         ("he(**{'slope': 1})", "expected a name"),
+        ("he(slope=0.1, slope=0.2)", "expected a name"),
         ("init.he()", "expected a name"),
         ("he(slop=0.1)", "slop"),
         ("he(slope='a')", "slope"),

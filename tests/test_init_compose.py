@@ -153,7 +153,7 @@ def test_scaled_by_depth():
 
 def test_numbers_that_do_not_fit():
     weight = np.full((6, 4), 7.0, np.float32)
-    with pytest.raises(OptionError, match="the largest float32"):
+    with pytest.raises(OptionError, match="too large for float32"):
         init.Scaled(1e30, init.Constant(1e10)).init_layer(spec(), 0, weight)
     assert (weight == 7.0).all()
 
@@ -280,6 +280,26 @@ def test_parts_know_the_fans_of_the_layer_and_draw_apart():
     for known in (mixed.law, mixed.variance, mixed.cdf):
         with pytest.raises(OptionError, match="the parts differ"):
             known(4, 4)
+
+
+def test_factors_on_the_learning_rate_that_parts_agree_on():
+    here = spec("1", shape=(64, 4), role="hidden", index=1, depth=3)
+    mup = init.MuP(32, base=init.He())
+    assert init.Concat([mup, mup]).lr_multipliers(here) == mup.lr_multipliers(here)
+    mixed = init.Concat([mup, init.He()])
+    with pytest.raises(OptionError, match="differ in their lr_multipliers"):
+        mixed.check_network([here])
+
+
+@pytest.mark.parametrize("x", [init.Pair, init.Split])
+def test_what_is_known_of_the_weight_is_known_of_both(x):
+    weight = init.Clipped(init.He(), n_std=1.5)
+    both = x(weight, init.He())
+    points = np.linspace(-0.3, 0.3, 13)
+    assert both.bound(50, 10) == weight.bound(50, 10)
+    assert np.array_equal(both.cdf(50, 10)(points), weight.cdf(50, 10)(points))
+    assert (both.mode, both.distribution) == (weight.mode, weight.distribution)
+    assert both.lr_multipliers(spec()) in ({}, {"weight": 1.0, "bias": 1.0})
 
 
 def test_rules_are_parts_too():

@@ -9,9 +9,9 @@ import pytest
 from minidl import MLP, SGD, init
 from minidl.errors import DataError, DivergenceError, OptionError
 from minidl.init.curvature import Curvature
-from minidl.init.data import Trial
 from minidl.init.metainit import gradient_quotient
 from minidl.init.scales import Adam, Scales, batches
+from minidl.init.trial import Trial
 
 RNG = np.random.default_rng(0)
 WIDTH = 64

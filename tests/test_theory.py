@@ -12,6 +12,7 @@ from scipy.special import erf, expit
 from minidl import activations, theory
 from minidl.activations import Activation
 from minidl.errors import OptionError
+from minidl.options import significant
 
 # --- quadrature -----------------------------------------------------------------------------------
 
@@ -113,9 +114,9 @@ def test_quadrature_refuses_bad_numbers():
 
 
 def test_significant_digits():
-    assert theory.significant(1.234567890123) == 1.234567890
-    assert theory.significant(1.9999999999999998) == 2.0
-    assert theory.significant(-0.00012345678901234) == -0.0001234567890
+    assert significant(1.234567890123) == 1.234567890
+    assert significant(1.9999999999999998) == 2.0
+    assert significant(-0.00012345678901234) == -0.0001234567890
 
 
 # --- gains ----------------------------------------------------------------------------------------

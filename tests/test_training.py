@@ -10,7 +10,7 @@ from helpers import DTYPES
 
 import minidl
 from minidl import MLP, SGD, callbacks, datasets, schedules
-from minidl.errors import DivergenceError
+from minidl.errors import DivergenceError, ShapeError
 
 TINY = 1e-30  # a learning rate that changes nothing
 
@@ -271,6 +271,17 @@ def test_history_and_going_on(capsys):
     net.reset()
     np.testing.assert_array_equal(net.params.flat, network().params.flat)
     assert (net.training.steps, net.training.epochs, len(net.history)) == (0, 0, 0)
+
+
+def test_a_reset_that_fails_leaves_the_net_as_it_was():
+    net = MLP([4, 5, 3], "tanh", seed=1)
+    net.fit(np.ones((2, 4)), [0, 1], verbose=0)
+    before, state, init = net.params.flat.copy(), net.training, net.init
+    with pytest.raises(ShapeError, match="even number"):
+        net.reset(seed=7, init="mirrored")
+    assert np.array_equal(net.params.flat, before)
+    assert (net.training, net.init, net.seed) == (state, init, 1)
+    assert net.history["epoch"] == [1]
 
 
 def test_schedule_gives_the_learning_rate_of_each_step():

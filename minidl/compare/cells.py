@@ -13,7 +13,8 @@ import numpy as np
 from minidl import init
 from minidl.compare.tasks import Rows, Task
 from minidl.errors import DivergenceError, InitWarning, OptionError, ShapeError
-from minidl.model import MLP, Sequential
+from minidl.mlp import MLP
+from minidl.model import Sequential
 from minidl.optim import SGD
 
 __all__ = ["Cell", "Course", "measure", "train"]

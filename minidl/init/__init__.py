@@ -19,7 +19,7 @@ from minidl.init.clipped import Clipped
 from minidl.init.concat import Concat
 from minidl.init.constant import Constant, Ones, Zeros
 from minidl.init.critical import Critical, EdgeOfChaos
-from minidl.init.data import DataInitializer, Trial
+from minidl.init.data import DataInitializer
 from minidl.init.defaults import SklearnDefault, TorchDefault
 from minidl.init.delta_orthogonal import DeltaOrthogonal
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
@@ -28,7 +28,7 @@ from minidl.init.gain import Gain
 from minidl.init.gradinit import GradInit
 from minidl.init.identity import Dirac, Identity
 from minidl.init.idinit import IDInit
-from minidl.init.joint import Pair
+from minidl.init.joint import Pair, Split
 from minidl.init.krahenbuhl import KrahenbuhlBetween, KrahenbuhlWithin
 from minidl.init.law import Law
 from minidl.init.layouts import Layout, fans
@@ -39,7 +39,7 @@ from minidl.init.mup import MuP
 from minidl.init.nguyen_widrow import NguyenWidrow
 from minidl.init.ntk import NTK
 from minidl.init.orthogonal import Orthogonal, SemiOrthogonal, SphereCoordinate
-from minidl.init.override import Plan, Split
+from minidl.init.override import Plan
 from minidl.init.plan import InitPlan, LayerPlan
 from minidl.init.prior_bias import PriorBias
 from minidl.init.rai import RAI
@@ -130,7 +130,6 @@ __all__ = [
     "TanhInit",
     "Then",
     "TorchDefault",
-    "Trial",
     "TruncatedNormal",
     "Uniform",
     "VarianceScaling",

@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl.errors import DtypeError, OptionError, ShapeError
 from minidl.init.base import Initializer
-from minidl.init.checks import check_arrays
+from minidl.init.checks import check_arrays, narrow
 
 __all__ = ["Fixed", "FromFunction"]
 
@@ -36,9 +36,7 @@ def _write(argument: str, view: np.ndarray, array: np.ndarray) -> None:
         raise ShapeError(
             f"{argument}: the array has shape {array.shape}, the parameter has shape {view.shape}."
         )
-    if array.size and float(np.abs(array).max()) > float(np.finfo(view.dtype).max):
-        raise OptionError(f"{argument}: the array has values too large for {view.dtype}.")
-    view[...] = array
+    view[...] = narrow(argument, array, view.dtype)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -100,7 +100,7 @@ def canonical(activation: object) -> str | None:
     >>> canonical("swish"), canonical("leaky_relu(negative_slope=0.2)")
     ('silu', 'leaky_relu(0.2)')
     """
-    if activation is None or activation == "auto":
+    if activation is None or (isinstance(activation, str) and activation == "auto"):
         return None
     found = activations.get(activation)
     if found.name in OUTPUT_FUNCTIONS:

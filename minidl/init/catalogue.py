@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import math
 import re
 import textwrap
@@ -17,6 +18,7 @@ from minidl.init import registry
 from minidl.init.base import Initializer
 from minidl.init.describe import suited
 from minidl.init.sample import DEFAULT_SHAPE, draw, histogram
+from minidl.init.text import aligned, entry
 
 __all__ = ["FAMILIES", "Scheme", "card", "record", "records", "schemes", "table"]
 
@@ -153,13 +155,9 @@ def table() -> str:
     rows = {}
     for scheme in schemes():
         rows.setdefault(scheme.family, []).append(_row(scheme))
-    everything = [header, *(row for group in rows.values() for row in group)]
-    widths = [max(len(row[column]) for row in everything) for column in range(len(header) - 1)]
-
-    def line(row):
-        return "  ".join(["", *map(str.ljust, row, widths), row[-1]]).rstrip()
-
-    blocks = ("\n".join([name, line(header), *map(line, group)]) for name, group in rows.items())
+    first, *lines = (f"  {line}" for line in aligned([header, *itertools.chain(*rows.values())]))
+    lines = iter(lines)
+    blocks = ("\n".join([name, first, *itertools.islice(lines, len(rows[name]))]) for name in rows)
     presets = ", ".join(sorted(name for scheme in schemes() for name in scheme.presets))
     hint = 'All that one of them knows: minidl inits he_normal, or minidl inits "he(slope=0.2)"'
     also = textwrap.fill(f"With an argument already given: {presets}", 100, subsequent_indent="  ")
@@ -227,30 +225,24 @@ def card(
     fan_in, fan_out = shape or DEFAULT_SHAPE
     facts = [x.describe(fan_in, fan_out)]
     same, others = _names_of(x)
-    facts += _wrapped("names", ", ".join(same)) + _wrapped("other names of its class", ", ".join(others))
-    facts += _wrapped("arguments", ", ".join(_arguments(x)))
+    facts += entry("names", ", ".join(same)) + entry("other names of its class", ", ".join(others))
+    facts += entry("arguments", ", ".join(_arguments(x)))
     if activation is not None:
-        facts += _wrapped(f"for {activation}", _verdict(x, activation))
+        facts += entry(f"for {activation}", _verdict(x, activation))
     try:
         shown = draw(x, shape, activation, seed)
     except (OptionError, ShapeError) as error:
         if shape is not None or activation is not None:
             raise
-        return "\n".join([*facts, *_wrapped("no draw", str(error))])
+        return "\n".join([*facts, *entry("no draw", str(error))])
     if shown.initializer != x:
-        facts += _wrapped("chosen", f"{shown.initializer!r}: {shown.reason}")
+        facts += entry("chosen", f"{shown.initializer!r}: {shown.reason}")
     if x.needs_data:
-        facts += _wrapped("note", "it needs data to do its work; the draw is what it starts from")
+        facts += entry("note", "it needs data to do its work; the draw is what it starts from")
     where = f"{fan_in=}, {fan_out=}"
     facts.append(f"  a draw for ({where}), {shown.spec.activation}, seed {seed}:")
     facts.append(textwrap.indent(histogram(shown), "    "))
     return "\n".join(facts)
-
-
-def _wrapped(name: str, text: str) -> list[str]:
-    if not text:
-        return []
-    return textwrap.wrap(f"  {name}: {text}", 100, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _verdict(x: Initializer, activation: str) -> str:

@@ -10,21 +10,22 @@ import numpy as np
 
 from minidl.errors import OptionError
 from minidl.init.base import WIDE, Initializer
-from minidl.init.checks import check_arrays
+from minidl.init.checks import check_arrays, narrow
 from minidl.init.layouts import DENSE
 from minidl.init.registry import get, register
 from minidl.init.spec import LayerSpec
 from minidl.init.variance_scaling import LeCun
-from minidl.options import non_negative
+from minidl.init.weight_of import WeightOf
+from minidl.options import non_negative, significant
 
 __all__ = ["Centered", "fill_centered", "input_mean"]
 
-DEFAULT_BASE = LeCun()
+LECUN = LeCun()
 
 
 @register("centered")
 @dataclass(frozen=True, repr=False)
-class Centered(Initializer):
+class Centered(WeightOf):
     r"""Another initializer, with biases that take the mean off the inputs of the layer.
 
     .. math:: b_j = b^{\mathrm{base}}_j - m \sum_i W_{ij}, \qquad m = E\varphi(\sqrt q\, z),
@@ -41,7 +42,7 @@ class Centered(Initializer):
 
     Parameters
     ----------
-    base : Initializer or whatever :func:`get` takes
+    base : Initializer, str, ndarray or callable
         Fills the weight and the bias first.
     q : float
         Variance of the pre-activations of the layer before, >= 0. It does not matter for sigmoid and
@@ -70,7 +71,7 @@ class Centered(Initializer):
     True
     """
 
-    base: Initializer = DEFAULT_BASE
+    base: Initializer = LECUN
     q: float = 1.0
     formula: ClassVar[str] = "by the base, then b = b - E[act_before(sqrt(q) z)] * (sum of incoming weights)"
     assumes: ClassVar[str] = "pre-activations of variance q in the layer before"
@@ -85,14 +86,9 @@ class Centered(Initializer):
         self._set(base=get(self.base), q=non_negative("q", self.q))
 
     @property
-    def mode(self) -> str:
-        """The fan of the base."""
-        return self.base.mode
-
-    @property
-    def distribution(self) -> str:
-        """The distribution of the base."""
-        return self.base.distribution
+    def weight(self) -> Initializer:
+        """What fills the weight: the base."""
+        return self.base
 
     def input_offset(self, spec: LayerSpec) -> float:
         """Return what the bias takes off every input of this layer."""
@@ -103,32 +99,16 @@ class Centered(Initializer):
         return (self, reason) if chosen is self.base else (Centered(chosen, self.q), reason)
 
     def check_network(self, specs):
-        self.base.check_network(specs)
+        super().check_network(specs)
         for spec in specs:
             self.input_offset(spec)
 
     def init_layer(self, spec, seed, weight, bias=None):
         fill_centered(self.base, spec, seed, weight, bias, self.input_offset(spec))
 
-    def fill_weight(self, spec, stream, weight):
-        self.base.fill_weight(spec, stream, weight)
-
-    def fill(self, view, stream, fan_in, fan_out):
-        self.base.fill(view, stream, fan_in, fan_out)
-
-    def law(self, fan_in, fan_out):
-        return self.base.law(fan_in, fan_out)
-
-    def variance(self, fan_in, fan_out):
-        """Return the variance of an element of the weight."""
-        return self.base.variance(fan_in, fan_out)
-
     def bias_variance(self, fan_in, fan_out):
         """Return the variance of the part of the bias that comes from the base."""
         return self.base.bias_variance(fan_in, fan_out)
-
-    def lr_multipliers(self, spec):
-        return self.base.lr_multipliers(spec)
 
     def suits(self, activation, depth=10, limit=1e3):
         """Judge wide hidden layers of an activation whose mean is taken off."""
@@ -164,7 +144,6 @@ def mean(activation: str, q: float) -> float:
     (0.5, 0.3989422804)
     """
     from minidl.theory.function import as_function
-    from minidl.theory.quadrature import significant
 
     return significant(as_function(activation).moments(q).mean)
 
@@ -212,10 +191,8 @@ def fill_centered(
     total = np.zeros(len(made))
     for incoming in kernel.reshape(len(made), spec.fan_in).T:
         total += incoming
-    made -= offset * total
-    limit = float(np.finfo(weight.dtype).max)
-    if max(np.abs(kernel).max(initial=0.0), np.abs(made).max(initial=0.0)) > limit:
-        raise OptionError(f"layer {spec.path!r}: {base!r} gives values too large for {weight.dtype}.")
+    who = f"layer {spec.path!r}: {base!r}, centered"
+    kernel, made = narrow(who, kernel, weight.dtype), narrow(who, made - offset * total, bias.dtype)
     if spec.is_dense:
         spec.in_out(weight)[...] = kernel.T
     else:

@@ -44,19 +44,32 @@ def check_arrays(spec: LayerSpec, weight: object, bias: object) -> None:
         check_array("bias", bias, (spec.n_outputs,))
 
 
-def check_largest(rule: object, largest: float, dtype: np.dtype) -> None:
-    """Raise if values of that size do not fit into the dtype."""
-    limit = float(np.finfo(dtype).max)
-    if largest > limit:
-        raise OptionError(f"{rule!r}: values can exceed {limit:.3g}, the largest {dtype}.")
+def check_largest(who: object, largest: float, dtype: np.dtype) -> None:
+    """Raise OptionError unless values up to that size fit into the dtype.
+
+    Examples
+    --------
+    >>> check_largest("Normal(1e38)", 8.3e38, np.float32)
+    Traceback (most recent call last):
+        ...
+    minidl.errors.OptionError: Normal(1e38): values up to 8.3e+38 are too large for float32.
+    """
+    dtype = np.dtype(dtype)
+    if not largest <= float(np.finfo(dtype).max):  # so that NaN never passes
+        who = who if isinstance(who, str) else repr(who)
+        raise OptionError(f"{who}: values up to {largest:.3g} are too large for {dtype}.")
 
 
-def narrow(scheme: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Round float64 numbers to a dtype, or raise OptionError if one is too large for it."""
-    limit = float(np.finfo(dtype).max)
-    if values.size and not float(np.abs(values).max()) <= limit:
-        raise OptionError(f"{scheme}: values exceed {limit:.3g}, the largest {dtype}.")
-    return values.astype(dtype)
+def narrow(who: object, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Round float64 numbers to a dtype, or raise OptionError if one is too large for it.
+
+    Examples
+    --------
+    >>> narrow("half", np.array([0.5]), "float32")
+    array([0.5], dtype=float32)
+    """
+    check_largest(who, float(np.abs(values).max(initial=0.0)), dtype)
+    return values.astype(dtype, copy=False)
 
 
 def check_matrix(rule: object, view: np.ndarray) -> None:

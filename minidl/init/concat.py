@@ -68,7 +68,7 @@ class Concat(Initializer):
         self._set(parts=tuple(get(part) for part in self.parts))
         if not self.parts:
             raise out_of_range("parts", self.parts, "at least one initializer")
-        if self.axis not in (0, 1) or isinstance(self.axis, bool):
+        if count("axis", self.axis, minimum=0) > 1:
             raise out_of_range("axis", self.axis, "0 (inputs) or 1 (outputs)")
         if self.sizes is not None:
             if not isinstance(self.sizes, list | tuple):
@@ -115,6 +115,8 @@ class Concat(Initializer):
     def check_network(self, specs):
         for part in self.parts:
             part.check_network(specs)
+        for spec in specs:
+            self.lr_multipliers(spec)
 
     def law(self, fan_in, fan_out):
         return self._common("law", fan_in, fan_out)
@@ -131,8 +133,12 @@ class Concat(Initializer):
         """Return the distribution function of an element, if it is the same in all parts."""
         return self.law(fan_in, fan_out).cdf(fan_in, fan_out)
 
-    def _common(self, what: str, fan_in: int, fan_out: int):
-        known = [getattr(part, what)(fan_in, fan_out) for part in self.parts]
+    def lr_multipliers(self, spec):
+        """Return the factors on the learning rate, if they are the same for all parts."""
+        return self._common("lr_multipliers", spec)
+
+    def _common(self, what: str, *arguments):
+        known = [getattr(part, what)(*arguments) for part in self.parts]
         if any(fact != known[0] for fact in known):
             raise OptionError(f"{self!r}: the parts differ in their {what}.")
         return known[0]

@@ -10,7 +10,7 @@ import numpy as np
 from minidl import activations
 from minidl.init.law import Law
 from minidl.init.registry import register
-from minidl.options import number
+from minidl.options import finite
 
 __all__ = ["Constant", "Ones", "Zeros"]
 
@@ -116,4 +116,4 @@ class Constant(_SameValue):
     examples: ClassVar[tuple[str, ...]] = ("Constant(-0.25)",)
 
     def __post_init__(self):
-        self._set(value=number("value", self.value, "a finite number", lambda x: True))
+        self._set(value=finite("value", self.value))

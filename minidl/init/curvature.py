@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minidl.init.data import Trial, norm
+from minidl.init.statistics import norm
+from minidl.init.trial import Trial
 
 __all__ = ["Curvature"]
 

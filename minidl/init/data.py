@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from minidl import activations
 from minidl.data import as_features, check_same_length
-from minidl.errors import DataError, InitWarning, OptionError
+from minidl.errors import InitWarning, OptionError
 from minidl.init.auto import Auto
 from minidl.init.base import Initializer
 from minidl.init.registry import get
-from minidl.init.report import InitReport, LayerReport
-from minidl.init.spec import LayerSpec
+from minidl.init.report import InitReport
 from minidl.init.streams import Stream, as_stream
-from minidl.kernels import matmul, reduce
+from minidl.init.trial import Trial
 from minidl.options import count
 
-__all__ = ["DataInitializer", "Trial", "std"]
+__all__ = ["DataInitializer"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,7 +38,7 @@ class DataInitializer(Initializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the weights first. None takes the weights that the network has ("auto" when it is built).
         Layers with an initializer of their own draw from that one, and are then treated like the others.
     max_rows : int, optional
@@ -149,7 +147,7 @@ class DataInitializer(Initializer):
             optimizer = net.training.optimizer if optimizer is None else optimizer
             trial = Trial(work, x, y, stream, loss, optimizer, repr(self))
             with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found and named
-                report = trial.run(self)
+                report = trial.run(self.treat)
                 done = work.astype(net.dtype)
             if not np.isfinite(done.params.flat).all():
                 raise OptionError(f"{self!r}: a parameter became too large for {net.dtype}.")
@@ -200,179 +198,3 @@ class DataInitializer(Initializer):
             f"{name} needs data and a whole network: make the network with init={self!r} and train it, "
             f"or call {name}(...).fit(net, X, y)."
         )
-
-
-@dataclass
-class Trial:
-    """What a scheme works on: a float64 copy of the network, the data, and what there is to report.
-
-    Attributes
-    ----------
-    net : Sequential
-    x : ndarray of float64, shape (n, n_inputs)
-    y : ndarray or None
-    stream : Stream
-        Root of the random choices.
-    loss, optimizer
-        Of the training to come; None for the defaults of the network.
-    name : str
-        The scheme, for messages.
-    converged : bool
-    """
-
-    net: object
-    x: np.ndarray
-    y: np.ndarray | None
-    stream: Stream
-    loss: object
-    optimizer: object
-    name: str
-    converged: bool = True
-    warnings: list[str] = field(default_factory=list)
-    iterations: dict[str, int] = field(default_factory=dict)
-    notes: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def specs(self) -> list[LayerSpec]:
-        """The layers that have a weight, in order."""
-        return [layer.spec for layer in self.net.init_plan().layers]
-
-    def weight(self, spec: LayerSpec) -> np.ndarray:
-        """The weight of a layer, a writable view of shape (fan_in, fan_out)."""
-        return self.net.params[f"{spec.path}.weight"]
-
-    def bias(self, spec: LayerSpec) -> np.ndarray | None:
-        """The bias of a layer, a writable view, or None."""
-        return self.net.params.get(f"{spec.path}.bias")
-
-    def preactivation(self, spec: LayerSpec, x: np.ndarray) -> np.ndarray:
-        """Return x W + b; all of it is finite, or OptionError names the layer."""
-        return self.finite(spec, matmul(x, self.weight(spec), bias=self.bias(spec)))
-
-    def finite(self, spec: LayerSpec, z: np.ndarray) -> np.ndarray:
-        """Return pre-activations of a layer, or raise OptionError if one is not finite."""
-        if not np.isfinite(z).all():
-            raise OptionError(f"{self.name}: layer {spec.path}: the pre-activations overflow.")
-        return z
-
-    def note(self, spec: LayerSpec, text: str) -> None:
-        """Write something into the line of a layer."""
-        notes = self.notes.setdefault(spec.path, [])
-        if text not in notes:
-            notes.append(text)
-
-    def warn(self, spec: LayerSpec, text: str) -> None:
-        """The same, and into the warning that the user gets."""
-        self.note(spec, text)
-        self.warnings.append(f"Layer {spec.path}: {text}.")
-
-    def count(self, spec: LayerSpec, n: int = 1) -> None:
-        """Note that a layer has been changed."""
-        self.iterations[spec.path] = self.iterations.get(spec.path, 0) + n
-
-    def run(self, scheme: DataInitializer) -> InitReport:
-        """Let a scheme do its work, measure before and after, and warn of dead units."""
-        before, sizes = self._stds(), [rms(self.weight(spec)) for spec in self.specs]
-        if before and constant_columns(self.x).all():
-            self.warn(self.specs[0], f"all {len(self.x)} rows are alike, so the batch says nothing")
-        scheme.treat(self)
-        after, dead = self._stds(), self._dead()
-        self._warn_of_dead_units(dead)
-        layers = []
-        for spec, size in zip(self.specs, sizes, strict=True):
-            path = spec.path
-            layers.append(
-                LayerReport(
-                    path,
-                    before[path],
-                    after[path],
-                    rms(self.weight(spec)) / size if size else math.nan,
-                    self.iterations.get(path, 0),
-                    dead[path],
-                    spec.fan_out,
-                    tuple(self.notes.get(path, ())),
-                )
-            )
-        return InitReport(self.name, tuple(layers), self.converged, tuple(self.warnings))
-
-    def _warn_of_dead_units(self, dead: dict[str, int]) -> None:
-        """One sentence for all layers: in a deep network of relu they are many."""
-        counts = [(spec, dead[spec.path]) for spec in self.specs if dead[spec.path]]
-        found = [f"layer {spec.path} {n} of {spec.fan_out}" for spec, n in counts]
-        if found:
-            more = f" and {len(found) - 5} layers more" if len(found) > 5 else ""
-            self.warnings.append(f"Units give the same output for all rows: {', '.join(found[:5])}{more}.")
-
-    def _stds(self) -> dict[str, float]:
-        return {spec.path: std(self.preactivation(spec, x)) for spec, x in self.net.walk(self.x)}
-
-    def _dead(self) -> dict[str, int]:
-        """Count by layer the units whose output does not depend on the row."""
-        dead, previous = {}, None
-        for spec, x in self.net.walk(self.x):
-            if previous is not None:
-                dead[previous.path] = int(constant_columns(x).sum())
-            last, previous = self.preactivation(spec, x), spec
-        if previous is not None:
-            dead[previous.path] = int(constant_columns(last).sum())
-        return dead
-
-
-# --- statistics whose bits do not depend on the machine -------------------------------------------
-
-
-def total(x: np.ndarray) -> float:
-    """Return the sum of a matrix."""
-    return float(reduce("sum", reduce("sum", x, 0)[np.newaxis, :], 1)[0])
-
-
-def std(z: np.ndarray) -> float:
-    """Return the standard deviation of all elements of a matrix.
-
-    Examples
-    --------
-    >>> std(np.array([[1.0, 3.0], [1.0, 3.0]]))
-    1.0
-    """
-    largest = float(np.abs(z).max(initial=0.0))
-    if largest == 0.0 or z.min() == z.max():
-        return 0.0
-    z = z / largest  # squares of large numbers would overflow
-    mean = total(z) / z.size
-    return largest * math.sqrt(total((z - mean) ** 2) / z.size)
-
-
-def rms(w: np.ndarray) -> float:
-    """Return the root of the mean square of a matrix."""
-    largest = float(np.abs(w).max(initial=0.0))
-    return largest * math.sqrt(total((w / largest) ** 2) / w.size) if largest else 0.0
-
-
-def norm(v: np.ndarray) -> float:
-    """Return the Euclidean norm of a vector.
-
-    Examples
-    --------
-    >>> norm(np.array([3e200, 4e200]))
-    5e+200
-    """
-    return rms(v[np.newaxis, :]) * math.sqrt(len(v)) if np.isfinite(v).all() else math.inf
-
-
-def unit_moments(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of each column; exactly 0 for a constant one."""
-    mean = reduce("sum", z, 0) / len(z)
-    deviation = np.sqrt(reduce("sum", (z - mean) ** 2, 0) / len(z))
-    deviation[constant_columns(z)] = 0.0
-    return mean, deviation
-
-
-def constant_columns(x: np.ndarray) -> np.ndarray:
-    """Return which columns hold one number only."""
-    return (x == x[0]).all(axis=0)
-
-
-def require_rows(trial: Trial, n: int, why: str) -> None:
-    """Raise DataError if a batch has too few rows."""
-    if len(trial.x) < n:
-        raise DataError(f"{trial.name}: X has {len(trial.x)} rows: expected at least {n}, {why}.")

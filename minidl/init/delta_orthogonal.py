@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from minidl.errors import ShapeError
 from minidl.init.identity import center
-from minidl.init.orthogonal import _Haar
+from minidl.init.orthogonal import HaarWeights
 from minidl.init.registry import register
 from minidl.init.spec import LayerSpec
 
@@ -17,7 +17,7 @@ __all__ = ["DeltaOrthogonal"]
 
 @register("delta_orthogonal")
 @dataclass(frozen=True, repr=False)
-class DeltaOrthogonal(_Haar):
+class DeltaOrthogonal(HaarWeights):
     r"""An orthogonal matrix at the centre of the window of a convolution, zeros elsewhere.
 
     .. math:: W[:, :, k // 2, \dots] = \mathrm{gain} \cdot Q, \quad Q^T Q = I

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from minidl import activations
 from minidl.errors import MinidlError, OptionError
 from minidl.init.base import Initializer
+from minidl.init.text import entry
 
 __all__ = ["describe", "suited"]
 
@@ -35,8 +34,7 @@ def describe(x: Initializer, fan_in: int | None = None, fan_out: int | None = No
         facts.append((f"for ({fan_in=}, {fan_out=})", _numbers(x, fan_in, fan_out)))
     lines = [repr(x)]
     for name, text in facts:
-        if text:
-            lines += textwrap.wrap(f"  {name}: {text}", 100, subsequent_indent="    ", break_on_hyphens=False)
+        lines += entry(name, text)
     return "\n".join(lines)
 
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from minidl.errors import out_of_range, unknown_name
+from minidl.errors import out_of_range
 from minidl.init.law import Law
 from minidl.init.registry import register
 from minidl.kernels import random
-from minidl.options import non_negative, number
+from minidl.options import choice, finite, non_negative, number
 
 __all__ = ["Normal", "TruncatedNormal", "Uniform"]
 
@@ -26,10 +26,6 @@ _FAILS = (
     "another width: the variance of the pre-activations is fan_in times that of a weight, so wide layers "
     "saturate or explode and narrow ones vanish"
 )
-
-
-def _finite(argument, value):
-    return number(argument, value, "a finite number", lambda x: True)
 
 
 @register("uniform")
@@ -58,17 +54,18 @@ class Uniform(Law):
     examples: ClassVar[tuple[str, ...]] = ("Uniform()", "Uniform(-0.3, 0.1)")
 
     def __post_init__(self):
-        self._set(low=_finite("low", self.low), high=_finite("high", self.high))
+        self._set(low=finite("low", self.low), high=finite("high", self.high))
         if not self.low < self.high:
             raise out_of_range("low", self.low, f"a number < high={self.high}")
-        _finite("high - low", self.high - self.low)
+        finite("high - low", self.high - self.low)
 
     def draw(self, view, key):
         random.fill_uniform(view, key, self.low, self.high)
 
     def variance(self, fan_in=None, fan_out=None):
         """Return (high - low)^2 / 12."""
-        return (self.high - self.low) ** 2 / 12.0
+        width = self.high - self.low
+        return width * width / 12.0
 
     def bound(self, fan_in=None, fan_out=None):
         """Return the larger absolute value of low and high."""
@@ -117,7 +114,7 @@ class Normal(Law):
     examples: ClassVar[tuple[str, ...]] = ("Normal()", "Normal(0.02)", "Normal(0.3, mean=1.0)")
 
     def __init__(self, std: float = 0.05, mean: float = 0.0):
-        self._set(sigma=non_negative("std", std), mean=_finite("mean", mean))
+        self._set(sigma=non_negative("std", std), mean=finite("mean", mean))
 
     def arguments(self):
         return {"std": self.sigma, "mean": self.mean}
@@ -131,7 +128,7 @@ class Normal(Law):
 
     def variance(self, fan_in=None, fan_out=None):
         """Return std^2."""
-        return self.sigma**2
+        return self.sigma * self.sigma
 
     def bound(self, fan_in=None, fan_out=None):
         """Return infinity (if std > 0)."""
@@ -205,13 +202,11 @@ class TruncatedNormal(Law):
     )
 
     def __init__(self, std: float = 0.05, mean: float = 0.0, cut: float = 2.0, std_is: str = "post"):
-        if std_is not in ("post", "pre"):
-            raise unknown_name("std_is", std_is, ("post", "pre"))
         self._set(
             sigma=non_negative("std", std),
-            mean=_finite("mean", mean),
+            mean=finite("mean", mean),
             cut=number("cut", cut, "a finite number >= 0.001", lambda x: x >= 0.001),
-            std_is=std_is,
+            std_is=choice("std_is", std_is, ("post", "pre")),
         )
 
     def arguments(self):
@@ -231,7 +226,8 @@ class TruncatedNormal(Law):
 
     def variance(self, fan_in=None, fan_out=None):
         """Return the variance after the cut."""
-        return (self.pre_std * truncated_std(self.cut)) ** 2
+        std = self.pre_std * truncated_std(self.cut)
+        return std * std
 
     def bound(self, fan_in=None, fan_out=None):
         """Return |mean| + cut s."""

@@ -11,11 +11,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from minidl.errors import OptionError, ShapeError, out_of_range, unknown_name
+from minidl.errors import OptionError, ShapeError, out_of_range
 from minidl.init.arrays import Fixed
 from minidl.init.base import Rule
 from minidl.init.joint import Pair
 from minidl.init.registry import register
+from minidl.options import choice
 
 __all__ = ["FromModel"]
 
@@ -86,12 +87,10 @@ class FromModel(Rule):
 
     def __post_init__(self):
         self._set(source=_arrays(self.source), paths=_paths(self.paths))
-        if self.select not in SELECTIONS:
-            raise unknown_name("select", self.select, SELECTIONS)
+        choice("select", self.select, SELECTIONS)
         known = self.known_paths()
         for _, path in self.paths:
-            if path not in known:
-                raise unknown_name("paths", path, known)
+            choice("paths", path, known)
 
     def known_paths(self) -> list[str]:
         """Return the paths of the layers of the source."""

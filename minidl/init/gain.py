@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from minidl import activations
-from minidl.errors import unknown_name
 from minidl.init.by_activation import ByActivation, canonical, output_layer
 from minidl.init.registry import register
 from minidl.init.variance_scaling import VarianceScaling
-from minidl.options import positive
+from minidl.options import choice, positive, significant
 
 __all__ = ["Gain", "check_gain", "gain_value"]
 
@@ -110,8 +109,7 @@ class Gain(ByActivation):
 
     def __post_init__(self):
         self._set(activation=canonical(self.activation))
-        if self.kind not in KINDS:
-            raise unknown_name("kind", self.kind, KINDS)
+        choice("kind", self.kind, KINDS)
         VarianceScaling(1.0, self.mode, self.distribution)  # checks both
 
     @property
@@ -129,7 +127,6 @@ class Gain(ByActivation):
 
     def _scaling(self) -> VarianceScaling:
         from minidl.theory import gains
-        from minidl.theory.quadrature import significant
 
         gain = getattr(gains(self.need_activation()), self.kind)
         return VarianceScaling(significant(gain * gain), self.mode, self.distribution)

@@ -8,12 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from minidl import optim
-from minidl.errors import OptionError, unknown_name
+from minidl.errors import OptionError
 from minidl.init.curvature import Curvature
-from minidl.init.data import DataInitializer, Trial, norm, require_rows
+from minidl.init.data import DataInitializer
 from minidl.init.registry import register
-from minidl.init.scales import Adam, Scales, batches
-from minidl.options import count, positive
+from minidl.init.scales import SCALES, Adam, Scales, batches
+from minidl.init.statistics import norm
+from minidl.init.trial import Trial, require_rows
+from minidl.options import choice, count, positive
 
 __all__ = ["GradInit"]
 
@@ -34,7 +36,7 @@ class GradInit(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the weights first. None takes those that the network has ("auto" when it is built).
     max_rows : int, optional
         See :class:`DataInitializer`.
@@ -125,8 +127,7 @@ class GradInit(DataInitializer):
             batch_size=count("batch_size", self.batch_size, 2),
             min_scale=positive("min_scale", self.min_scale),
         )
-        if self.scales not in ("tensor", "network"):
-            raise unknown_name("scales", self.scales, ("tensor", "network"))
+        choice("scales", self.scales, SCALES)
 
     def treat(self, trial: Trial) -> None:
         require_rows(trial, 4, "for two batches that share half of their rows")

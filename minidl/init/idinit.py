@@ -101,7 +101,7 @@ class IDInit(Initializer):
     def variance(self, fan_in, fan_out):
         """Return the mean square of the elements of a dense weight, tau^2 / min(fan_in, fan_out)."""
         check_fans(fan_in, fan_out)
-        return self.tau**2 / min(fan_in, fan_out)
+        return self.tau * self.tau / min(fan_in, fan_out)
 
     def bound(self, fan_in=None, fan_out=None):
         """Return tau."""

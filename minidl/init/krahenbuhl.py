@@ -9,14 +9,16 @@ from typing import ClassVar
 import numpy as np
 
 from minidl import activations
-from minidl.errors import OptionError, unknown_name
+from minidl.errors import OptionError
 from minidl.init.base import Initializer
-from minidl.init.data import DataInitializer, Trial, constant_columns, rms
+from minidl.init.data import DataInitializer
 from minidl.init.distributions import Normal
 from minidl.init.registry import register
+from minidl.init.statistics import constant_columns, rms
+from minidl.init.trial import Trial
 from minidl.init.units import standardize
 from minidl.kernels import matmul, random
-from minidl.options import count, number, positive
+from minidl.options import choice, count, finite, positive, significant
 
 __all__ = ["KrahenbuhlBetween", "KrahenbuhlWithin"]
 
@@ -24,7 +26,7 @@ _PAPER = (
     "Krähenbühl, Doersch, Donahue, Darrell 2016, Data-dependent initializations of convolutional neural "
     "networks, arXiv:1511.06856"
 )
-_BASE = Normal(1.0)
+NORMAL = Normal(1.0)
 
 
 @register("krahenbuhl_within")
@@ -38,7 +40,7 @@ class KrahenbuhlWithin(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the directions of the weights; None takes those that the network has.
     max_rows : int, optional
         See :class:`DataInitializer`.
@@ -74,7 +76,7 @@ class KrahenbuhlWithin(DataInitializer):
     (array([0.1, 0.1, 0.1], dtype=float32), array([1., 1., 1.], dtype=float32))
     """
 
-    base: Initializer | None = _BASE
+    base: Initializer | None = NORMAL
     directions: str = "base"
     bias: float = 0.0
     formula: ClassVar[str] = "w_k / Std[w_k x], b_k = bias - mean, unit by unit, from a batch"
@@ -88,9 +90,8 @@ class KrahenbuhlWithin(DataInitializer):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.directions not in ("base", "pca"):
-            raise unknown_name("directions", self.directions, ("base", "pca"))
-        self._set(bias=number("bias", self.bias, "a finite number", lambda x: True))
+        choice("directions", self.directions, ("base", "pca"))
+        self._set(bias=finite("bias", self.bias))
 
     def treat(self, trial: Trial) -> None:
         for spec, x in trial.net.walk(trial.x):
@@ -129,7 +130,7 @@ class KrahenbuhlBetween(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the weights first. None takes those that the network has ("auto" when it is built);
         ``Then("normal", KrahenbuhlWithin(), KrahenbuhlBetween())`` is the method of the paper.
     max_rows : int, optional
@@ -180,17 +181,17 @@ class KrahenbuhlBetween(DataInitializer):
         specs = trial.specs
         _require_homogeneous(trial, specs)
         for _ in range(self.max_iter):
-            rates = np.array([_rate(trial, spec) for spec in _with_gradients(trial, specs)])
-            factors = np.sqrt(rates / math.exp(np.log(rates).mean()))
-            if np.abs(factors**2 - 1.0).max() <= self.tol:
+            relative = _relative_rates(trial, specs)
+            if np.abs(relative - 1.0).max() <= self.tol:
                 return
+            factors = np.sqrt(relative)
+            factors[-1] = 1.0 / math.prod(factors[:-1])  # they multiply to 1 in spite of all rounding
             for spec, factor, below in zip(specs, factors, np.cumprod(factors), strict=True):
                 trial.weight(spec)[...] *= factor
                 if trial.bias(spec) is not None:
                     trial.bias(spec)[...] *= below
                 trial.count(spec)
-        rates = np.array([_rate(trial, spec) for spec in _with_gradients(trial, specs)])
-        off = float(np.abs(rates / math.exp(np.log(rates).mean()) - 1.0).max())
+        off = float(np.abs(_relative_rates(trial, specs) - 1.0).max())
         if off > self.tol:
             trial.converged = False
             trial.warn(specs[0], f"the rates still differ by {off:.1%} after {self.max_iter} rounds")
@@ -230,8 +231,8 @@ def _require_homogeneous(trial: Trial, specs) -> None:
             )
 
 
-def _with_gradients(trial: Trial, specs):
-    """Compute gradients for random ones at the outputs, and return the layers.
+def _relative_rates(trial: Trial, specs) -> np.ndarray:
+    """Return the rates of change for random gradients at the outputs, over their geometric mean.
 
     The gradient of the mean squared error is output - target, times a constant: a target that is the output
     less a random number gives random gradients, and asks for no labels.
@@ -240,7 +241,8 @@ def _with_gradients(trial: Trial, specs):
     noise = np.empty_like(output)
     random.fill_normal(noise, trial.stream.child("gradients").key, 0.0, 1.0)
     trial.net.gradients(trial.x, output - noise, loss="mse")
-    return specs
+    rates = np.array([_rate(trial, spec) for spec in specs])
+    return rates / significant(math.exp(np.log(rates).mean()))
 
 
 def _rate(trial: Trial, spec) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minidl.errors import OptionError, ShapeError, out_of_range
-from minidl.options import count
+from minidl.options import count, flag
 
 __all__ = ["Layout", "fans"]
 
@@ -60,8 +60,7 @@ class Layout:
                 f"layout={self.name!r}: expected 'in_out', 'out_in', or a letter for each axis, one o, one i "
                 f"and any of {' '.join(KERNEL_AXES)} for the window, such as 'oihw' or 'hwio'."
             )
-        if not isinstance(self.transposed, bool):
-            raise out_of_range("transposed", self.transposed, "True or False")
+        object.__setattr__(self, "transposed", flag("transposed", self.transposed))
         object.__setattr__(self, "groups", count("groups", self.groups, minimum=1))
 
     @property

@@ -7,17 +7,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from minidl.errors import OptionError, out_of_range
+from minidl.errors import OptionError
 from minidl.init.base import Initializer
-from minidl.init.data import DataInitializer, Trial, std
+from minidl.init.data import DataInitializer
 from minidl.init.orthogonal import Orthogonal
 from minidl.init.registry import register
+from minidl.init.statistics import std
+from minidl.init.trial import Trial
 from minidl.kernels import matmul, reduce
-from minidl.options import count, positive
+from minidl.options import count, flag, positive
 
 __all__ = ["LSUV"]
 
-_BASE = Orthogonal()
+ORTHOGONAL = Orthogonal()
 
 
 @register("lsuv")
@@ -34,7 +36,7 @@ class LSUV(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the weights first (the paper's choice is orthogonal); None takes them as they are.
     max_rows : int, optional
         See :class:`DataInitializer`.
@@ -70,7 +72,7 @@ class LSUV(DataInitializer):
     [1.0, 1.0, 1.0, 1.0]
     """
 
-    base: Initializer | None = _BASE
+    base: Initializer | None = ORTHOGONAL
     tol: float = 0.02
     max_iter: int = 10
     target_std: float = 1.0
@@ -91,10 +93,8 @@ class LSUV(DataInitializer):
             tol=positive("tol", self.tol),
             max_iter=count("max_iter", self.max_iter, 1),
             target_std=positive("target_std", self.target_std),
+            center=flag("center", self.center),
         )
-        if not isinstance(self.center, bool | np.bool_):
-            raise out_of_range("center", self.center, "True or False")
-        self._set(center=bool(self.center))
 
     def treat(self, trial: Trial) -> None:
         for spec in trial.specs:

@@ -9,14 +9,15 @@ from typing import ClassVar
 import numpy as np
 
 from minidl import activations, losses, optim
-from minidl.errors import OptionError, unknown_name
+from minidl.errors import OptionError
 from minidl.init.curvature import Curvature
-from minidl.init.data import DataInitializer, Trial
+from minidl.init.data import DataInitializer
 from minidl.init.registry import register
-from minidl.init.scales import Scales, batches
+from minidl.init.scales import SCALES, Scales, batches
 from minidl.init.streams import Stream
+from minidl.init.trial import Trial
 from minidl.kernels import random
-from minidl.options import count, number, positive
+from minidl.options import choice, count, number, positive
 
 __all__ = ["MetaInit", "gradient_quotient"]
 
@@ -38,7 +39,7 @@ class MetaInit(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws the weights first. None takes those that the network has ("auto" when it is built).
     max_rows : int, optional
         See :class:`DataInitializer`.
@@ -121,10 +122,8 @@ class MetaInit(DataInitializer):
             eps=positive("eps", self.eps),
             batch_size=count("batch_size", self.batch_size, 1),
         )
-        if self.data not in ("given", "random"):
-            raise unknown_name("data", self.data, ("given", "random"))
-        if self.scales not in ("tensor", "network"):
-            raise unknown_name("scales", self.scales, ("tensor", "network"))
+        choice("data", self.data, ("given", "random"))
+        choice("scales", self.scales, SCALES)
 
     def treat(self, trial: Trial) -> None:
         optimizer = optim.get(trial.optimizer or optim.SGD())

@@ -10,11 +10,12 @@ import numpy as np
 from minidl import activations
 from minidl.errors import OptionError, ShapeError
 from minidl.init.base import Initializer
+from minidl.init.checks import narrow
 from minidl.init.layouts import KERNEL_AXES
 from minidl.init.orthogonal import Orthogonal
 from minidl.init.registry import get, register
 from minidl.init.spec import LayerSpec
-from minidl.options import non_negative
+from minidl.options import flag, non_negative
 
 __all__ = ["Mirrored", "odd_slope"]
 
@@ -109,9 +110,8 @@ class Mirrored(Initializer):
     def __post_init__(self):
         self._set(base=get(self.base), slope=non_negative("slope", self.slope))
         for name in ("inputs", "outputs"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, bool):
-                raise OptionError(f"{name}={value!r}: expected True, False or None.")
+            if getattr(self, name) is not None:
+                self._set(**{name: flag(name, getattr(self, name))})
 
     def resolve(self, spec):
         # An only layer, the output, reads the data.
@@ -176,7 +176,7 @@ class Mirrored(Initializer):
             m = np.concatenate([m, -m], axis=1)
         if outputs:
             m = np.concatenate([m, -m], axis=0)
-        kernel[...] = m
+        kernel[...] = narrow(self, m, kernel.dtype)
 
     def fill(self, view, stream, fan_in, fan_out):
         inputs, outputs = self._pairs()

@@ -12,7 +12,7 @@ from minidl.init.base import Initializer, Rule
 from minidl.init.constant import Zeros
 from minidl.init.registry import get, register
 from minidl.init.scaled import Scaled
-from minidl.options import count
+from minidl.options import count, flag, significant
 
 __all__ = ["MuP"]
 
@@ -105,8 +105,7 @@ class MuP(Rule):
             self._set(base_width=tuple(count("base_width", n, minimum=1) for n in self.base_width))
         else:
             self._set(base_width=count("base_width", self.base_width, minimum=1))
-        if not isinstance(self.zero_readout, bool):
-            raise OptionError(f"zero_readout={self.zero_readout!r}: expected True or False.")
+        self._set(zero_readout=flag("zero_readout", self.zero_readout))
 
     def _ratios(self, spec) -> tuple[float, float]:
         """Return m_in and m_out: the width on either side over that of the base net."""
@@ -125,8 +124,6 @@ class MuP(Rule):
         return m_in, m_out
 
     def resolve(self, spec):
-        from minidl.theory import significant
-
         m_in, m_out = self._ratios(spec)
         base, reason = self.base.resolve(spec)
         if spec.role == "output" and self.zero_readout:

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from minidl.errors import OptionError, unknown_name
+from minidl.errors import OptionError
 from minidl.init.base import Initializer
-from minidl.init.checks import check_arrays
+from minidl.init.checks import check_arrays, narrow
 from minidl.init.distributions import Normal, Uniform
 from minidl.init.registry import register
 from minidl.init.streams import as_stream
-from minidl.options import number, positive
+from minidl.options import choice, finite, positive, significant
 
 __all__ = ["NguyenWidrow"]
 
@@ -86,8 +86,7 @@ class NguyenWidrow(Initializer):
     distribution: ClassVar[str] = "random direction"
 
     def __post_init__(self):
-        if self.biases not in SPREADS:
-            raise unknown_name("biases", self.biases, SPREADS)
+        choice("biases", self.biases, SPREADS)
         self._set(active=positive("active", self.active))
         try:
             low, high = self.input_range
@@ -95,7 +94,7 @@ class NguyenWidrow(Initializer):
             raise OptionError(
                 f"input_range={self.input_range!r}: expected two numbers, (low, high)."
             ) from None
-        low, high = (number("input_range", x, "finite numbers", lambda x: True) for x in (low, high))
+        low, high = (finite("input_range", x) for x in (low, high))
         if not low < high:
             raise OptionError(f"input_range={self.input_range!r}: expected low < high.")
         self._set(input_range=(low, high))
@@ -103,7 +102,7 @@ class NguyenWidrow(Initializer):
     def length(self, fan_in: int, n_outputs: int) -> float:
         """Return beta: the length of the weights of a unit, for inputs in [-1, 1] and an activity of ±1."""
         power = float(n_outputs) ** (1.0 / positive("fan_in", fan_in))
-        return 0.7 * float(f"{power:.9e}")  # pow is the C library's: its last bits must not reach the weights
+        return 0.7 * significant(power)
 
     def init_layer(self, spec, seed, weight, bias=None):
         check_arrays(spec, weight, bias)
@@ -112,6 +111,7 @@ class NguyenWidrow(Initializer):
         if made is not None and made.size and spec.fan_in:
             directions = self._directions(stream.child("weight"), len(bias), spec.fan_in)
             self._make_bias(made, stream.child("bias"), directions)
+            made = narrow(self, made, bias.dtype)
         self.fill_weight(spec, stream.child("weight"), weight)
         if bias is not None:
             bias[...] = made
@@ -122,7 +122,9 @@ class NguyenWidrow(Initializer):
         n_inputs, n_outputs = view.shape
         low, high = self.input_range
         scale = self.active * self.length(n_inputs, n_outputs) * 2.0 / (high - low)
-        view[...] = scale * self._directions(stream, n_outputs, n_inputs)
+        with np.errstate(over="ignore", invalid="ignore"):  # narrow() says so
+            made = scale * self._directions(stream, n_outputs, n_inputs)
+        view[...] = narrow(self, made, view.dtype)
 
     def _directions(self, stream, n_outputs: int, n_inputs: int) -> np.ndarray:
         """Return unit vectors, one for each output, as the columns of an array (n_inputs, n_outputs)."""
@@ -147,7 +149,8 @@ class NguyenWidrow(Initializer):
             for row in directions:
                 total += row
             bias -= shift * total
-        bias *= self.active * self.length(n_inputs, n_outputs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            bias *= self.active * self.length(n_inputs, n_outputs)
 
     def variance(self, fan_in, fan_out):
         """Return the variance of an element of a dense weight, (length of a unit's weights)^2 / fan_in."""
@@ -163,4 +166,5 @@ class NguyenWidrow(Initializer):
         own = 1.0 / 3.0 if self.biases == "random" else even
         # the sum of the elements of a random direction has the mean square 1
         shift = (low + high) / (high - low)
-        return (self.active * self.length(fan_in, positive("fan_out", n))) ** 2 * (own + shift * shift)
+        length = self.active * self.length(fan_in, positive("fan_out", n))
+        return length * length * (own + shift * shift)

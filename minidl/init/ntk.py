@@ -120,4 +120,5 @@ class NTK(ByActivation):
         """Return the factors sigma_w^2 / fan_in and sigma_b^2."""
         chosen = self.resolve(spec)[0]
         fan_in = max(spec.fan_in, 1)
-        return {"weight": chosen.scale() ** 2 / fan_in, "bias": chosen.sigma_b**2}
+        sigma_w, sigma_b = chosen.scale(), chosen.sigma_b
+        return {"weight": sigma_w * sigma_w / fan_in, "bias": sigma_b * sigma_b}

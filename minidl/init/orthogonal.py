@@ -173,7 +173,7 @@ def _solve_upper(s: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, repr=False)
-class _Haar(Initializer):
+class HaarWeights(Initializer):
     """What the orthogonal schemes share; a subclass has `gain` and the factor `_scale`."""
 
     gain: float | str = 1.0
@@ -207,7 +207,7 @@ class _Haar(Initializer):
 
 @register("orthogonal")
 @dataclass(frozen=True, repr=False)
-class Orthogonal(_Haar):
+class Orthogonal(HaarWeights):
     r"""Rows or columns orthonormal, times a gain; uniform over all such matrices.
 
     .. math:: W W^T = \mathrm{gain}^2 I \text{ if } n_{out} \le n_{in}, \quad
@@ -264,7 +264,7 @@ class Orthogonal(_Haar):
 @register("semi_orthogonal")
 @register("suo")
 @dataclass(frozen=True, repr=False)
-class SemiOrthogonal(_Haar):
+class SemiOrthogonal(HaarWeights):
     r"""Orthogonal, scaled up in a layer that widens, so that it keeps the size of the signal.
 
     .. math:: W = \mathrm{gain} \cdot \max(\sqrt{n_{out} / n_{in}}, 1)\, Q

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from minidl.errors import OptionError, ShapeError
 from minidl.init.base import Initializer
 from minidl.init.spec import LayerSpec
+from minidl.init.text import aligned
 
 __all__ = ["InitPlan", "LayerPlan"]
 
@@ -89,9 +90,7 @@ class InitPlan:
         header = ("layer", "shape", "activation", "init", "weight variance", "predicted variance", "why")
         rows = [header]
         rows += [_row(layer, q) for layer, q in zip(self.layers, self.predicted(), strict=True)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-        return "\n".join(lines)
+        return "\n".join(aligned(rows))
 
 
 def _plan(spec: LayerSpec, initializer: Initializer) -> LayerPlan:

@@ -11,20 +11,21 @@ import numpy as np
 
 from minidl.errors import DataError, DtypeError, OptionError, ShapeError
 from minidl.init.base import Initializer
-from minidl.init.checks import check_arrays
+from minidl.init.checks import check_arrays, narrow
 from minidl.init.registry import get, register
 from minidl.init.spec import LayerSpec
 from minidl.init.variance_scaling import LeCun
-from minidl.options import count, non_negative, number
+from minidl.init.weight_of import WeightOf
+from minidl.options import count, finite, non_negative, significant
 
 __all__ = ["PriorBias"]
 
-DEFAULT_WEIGHT = LeCun()
+LECUN = LeCun()
 
 
 @register("prior_bias")
 @dataclass(frozen=True, repr=False)
-class PriorBias(Initializer):
+class PriorBias(WeightOf):
     r"""Biases of the last layer at the best constant prediction, so that training need not find it.
 
     .. math:: b_c = \log p_c\ \mathrm{(classes)}, \qquad b = \log\frac{p}{1 - p}\ \mathrm{(one\ logit)},
@@ -37,7 +38,7 @@ class PriorBias(Initializer):
     ----------
     values : sequence of float
         The biases, one for each output; finite.
-    weight : Initializer or whatever :func:`get` takes
+    weight : Initializer, str, ndarray or callable
         Fills the weight.
 
     Raises
@@ -58,7 +59,7 @@ class PriorBias(Initializer):
     """
 
     values: tuple[float, ...]
-    weight: Initializer = DEFAULT_WEIGHT
+    weight: Initializer = LECUN
     formula: ClassVar[str] = "W by another initializer; b = log p_c, log(p / (1 - p)) or the mean of y"
     assumes: ClassVar[str] = "labels of the training data, and no others; inputs of the last layer of mean 0"
     fails: ClassVar[str] = (
@@ -76,18 +77,8 @@ class PriorBias(Initializer):
         values = self.values
         if isinstance(values, numbers.Real | str) or not np.iterable(values):
             raise OptionError(f"values={values!r}: expected a sequence of numbers, one for each output.")
-        values = tuple(number("values", x, "finite numbers", lambda x: True) for x in values)
+        values = tuple(finite("values", x) for x in values)
         self._set(values=values, weight=get(self.weight))
-
-    @property
-    def mode(self) -> str:
-        """The fan of the weight's initializer."""
-        return self.weight.mode
-
-    @property
-    def distribution(self) -> str:
-        """The distribution of the weight's initializer."""
-        return self.weight.distribution
 
     @classmethod
     def from_labels(
@@ -115,7 +106,7 @@ class PriorBias(Initializer):
         smoothing : float
             >= 0, added to the count of every class, so that one without examples gets a finite bias:
             :math:`p_c = (n_c + s) / (n + s K)`. With 0 such a class is an error.
-        weight : Initializer or whatever :func:`get` takes
+        weight : Initializer, str, ndarray or callable
 
         Returns
         -------
@@ -142,19 +133,19 @@ class PriorBias(Initializer):
             n_classes = 2
         if n_classes is None and y.dtype.kind == "f":
             columns = y.reshape(len(y), -1).T
-            return cls(tuple(_digits(math.fsum(column) / len(y)) for column in columns), weight)
+            return cls(tuple(significant(math.fsum(column) / len(y)) for column in columns), weight)
         counts = _counts(y, n_classes) + smoothing
         if not counts.min() > 0.0:
             raise DataError(f"y: class {int(counts.argmin())} has no example; smoothing=1.0 keeps it finite.")
         if one_logit:
-            return cls((_digits(math.log(counts[1] / counts[0])),), weight)
+            return cls((significant(math.log(counts[1] / counts[0])),), weight)
         total = math.fsum(counts)
-        return cls(tuple(_digits(math.log(x / total)) for x in counts), weight)
+        return cls(tuple(significant(math.log(x / total)) for x in counts), weight)
 
     def check_network(self, specs):
         for spec in specs:
             self._check(spec)
-        self.weight.check_network(specs)
+        super().check_network(specs)
 
     def _check(self, spec: LayerSpec) -> None:
         if spec.role != "output":
@@ -174,28 +165,13 @@ class PriorBias(Initializer):
         self._check(spec)
         if bias is None:
             raise OptionError(f"layer {spec.path!r}: PriorBias needs a bias, and this layer has none.")
-        limit = float(np.finfo(bias.dtype).max)
-        if max(map(abs, self.values), default=0.0) > limit:
-            raise OptionError(f"layer {spec.path!r}: PriorBias has values too large for {bias.dtype}.")
+        values = narrow(f"layer {spec.path!r}: PriorBias", np.array(self.values), bias.dtype)
         self.weight.init_layer(spec, seed, weight)
-        bias[...] = self.values
+        bias[...] = values
 
     def resolve(self, spec):
         chosen, reason = self.weight.resolve(spec)
         return (self, reason) if chosen is self.weight else (PriorBias(self.values, chosen), reason)
-
-    def fill_weight(self, spec, stream, weight):
-        self.weight.fill_weight(spec, stream, weight)
-
-    def fill(self, view, stream, fan_in, fan_out):
-        self.weight.fill(view, stream, fan_in, fan_out)
-
-    def variance(self, fan_in, fan_out):
-        """Return the variance of an element of the weight."""
-        return self.weight.variance(fan_in, fan_out)
-
-    def lr_multipliers(self, spec):
-        return self.weight.lr_multipliers(spec)
 
 
 def _targets(y) -> np.ndarray:
@@ -237,8 +213,3 @@ def _counts(y: np.ndarray, n_classes: int | None) -> np.ndarray:
     if most >= n_classes:
         raise DataError(f"y: class {most} does not exist with n_classes={n_classes}; they count from 0.")
     return np.bincount(labels.astype(np.int64), minlength=n_classes).astype(np.float64)
-
-
-def _digits(x: float) -> float:
-    """Round to 10 significant digits: log is the C library's, its last bits must not reach the biases."""
-    return float(f"{x:.9e}")

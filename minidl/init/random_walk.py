@@ -10,7 +10,7 @@ from minidl.errors import OptionError
 from minidl.init.by_activation import ByActivation, canonical
 from minidl.init.distributions import Normal
 from minidl.init.registry import register
-from minidl.options import positive
+from minidl.options import positive, significant
 
 __all__ = ["RandomWalk"]
 
@@ -88,4 +88,4 @@ class RandomWalk(ByActivation):
 
     def law(self, fan_in, fan_out):
         std = self.gain(fan_out) / math.sqrt(positive("fan_in", fan_in))
-        return Normal(float(f"{std:.9e}"))  # exp is the C library's: its last bits must not reach the weights
+        return Normal(significant(std))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from minidl.errors import MinidlError, OptionError, unknown_name
 from minidl.init.arrays import Fixed, FromFunction
 from minidl.init.base import Initializer
+from minidl.options import parse_call
 
 __all__ = ["from_dict", "get", "names", "register"]
 
@@ -134,7 +134,7 @@ def get(x: object) -> Initializer:
     if isinstance(x, Initializer):
         return x
     if isinstance(x, str):
-        name, args, kwargs = parse_call("init", x)
+        name, args, kwargs = parse_call("init", x, "'he_normal(mode=\"fan_out\")'")
         return _make(x, factory(name), args, kwargs)
     if isinstance(x, np.ndarray):
         return Fixed(x)
@@ -182,30 +182,6 @@ def _decode(value: object) -> object:
     if isinstance(value, list):
         return [_decode(item) for item in value]
     return value
-
-
-def parse_call(argument: str, text: str) -> tuple[str, tuple, dict]:
-    """Split ``name`` or ``name(literals)`` into name, arguments and keyword arguments.
-
-    Nothing is evaluated but literals.
-
-    Examples
-    --------
-    >>> parse_call("init", "he(slope=0.1)")
-    ('he', (), {'slope': 0.1})
-    """
-    if "(" not in text:
-        return text.strip(), (), {}
-    try:
-        node = ast.parse(text.strip(), mode="eval").body
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            args = tuple(ast.literal_eval(arg) for arg in node.args)
-            kwargs = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords}
-            if None not in kwargs:  # the name of **kwargs
-                return node.func.id, args, kwargs
-    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
-        pass
-    raise OptionError(f"{argument}={text!r}: expected a name or name(literal arguments).")
 
 
 def _make(text: str, factory: Callable, args: tuple, kwargs: dict) -> Initializer:

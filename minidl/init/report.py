@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from minidl.init.text import aligned
+
 __all__ = ["InitReport", "LayerReport"]
 
 
@@ -70,10 +72,10 @@ class InitReport:
     def __str__(self) -> str:
         header = ("layer", "std before", "std after", "factor", "iterations", "dead", "notes")
         rows = [header, *(_row(layer) for layer in self.layers)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
         verdict = "converged" if self.converged else "not converged"
-        return "\n".join([f"{self.scheme}: {verdict}", *lines, *(f"warning: {w}" for w in self.warnings)])
+        return "\n".join(
+            [f"{self.scheme}: {verdict}", *aligned(rows), *(f"warning: {w}" for w in self.warnings)]
+        )
 
 
 def _row(layer: LayerReport) -> tuple[str, ...]:

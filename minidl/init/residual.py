@@ -33,8 +33,12 @@ class ResidualRule(Rule):
     ``spec.branch_layers`` (m); and it says by ``branch_scale`` and ``skip_scale`` where the two scalars
     start, which belong to the block and not to a layer.
 
-    A subclass defines ``in_branch(spec, base, reason)``, and where needed the two scalars.
+    A subclass has the field `base`, what a plain network of these layers would have, and defines
+    ``in_branch(spec, base, reason)``, and where needed the two scalars.
     """
+
+    def __post_init__(self):
+        self._set(base=get(self.base))
 
     def branch_scale(self, spec: LayerSpec) -> float:
         """Return the first value of the scalar in front of the branch of this layer."""
@@ -80,11 +84,6 @@ def branches(rule: Initializer, spec: LayerSpec) -> int:
             "description needs residual_branches, and in a branch branch_pos and branch_layers."
         )
     return spec.residual_branches
-
-
-def is_last(spec: LayerSpec) -> bool:
-    """Whether a layer of a branch is its last one."""
-    return spec.branch_pos == spec.branch_layers - 1
 
 
 @register("fixup")
@@ -138,11 +137,8 @@ class Fixup(ResidualRule):
     distribution: ClassVar[str] = "by layer"
     examples: ClassVar[tuple[str, ...]] = ('Fixup(base=He("uniform"))',)
 
-    def __post_init__(self):
-        self._set(base=get(self.base))
-
     def in_branch(self, spec, base, reason):
-        if is_last(spec):
+        if spec.ends_branch:
             return Zeros(), "last layer of a residual branch"
         power = -1.0 / (2 * spec.branch_layers - 2)
         factor = DepthPower(power).of(spec)
@@ -204,7 +200,7 @@ class SkipInit(ResidualRule):
     )
 
     def __post_init__(self):
-        self._set(base=get(self.base))
+        super().__post_init__()
         if not isinstance(self.alpha, DepthPower):
             self._set(alpha=non_negative("alpha", self.alpha))
 
@@ -259,11 +255,8 @@ class DepthScaled(ResidualRule):
     distribution: ClassVar[str] = "by layer"
     examples: ClassVar[tuple[str, ...]] = ("DepthScaled(base=Normal(0.02))",)
 
-    def __post_init__(self):
-        self._set(base=get(self.base))
-
     def in_branch(self, spec, base, reason):
-        if not is_last(spec):
+        if not spec.ends_branch:
             return base, reason
         factor = DepthPower(-0.5).of(spec)
         return Scaled(factor, base), f"{reason}; last of a branch, 1 / sqrt({spec.residual_branches})"
@@ -315,9 +308,6 @@ class DeepNorm(ResidualRule):
     paper: ClassVar[str] = "Wang et al. 2022, DeepNet: scaling transformers to 1,000 layers, arXiv:2203.00555"
     distribution: ClassVar[str] = "by layer"
     examples: ClassVar[tuple[str, ...]] = ("DeepNorm(base=Xavier())",)
-
-    def __post_init__(self):
-        self._set(base=get(self.base))
 
     def skip_scale(self, spec):
         branches(self, spec)

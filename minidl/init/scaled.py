@@ -15,7 +15,7 @@ from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.law import Law
 from minidl.init.registry import get, register, register_value
 from minidl.init.spec import LayerSpec
-from minidl.options import non_negative, number, positive
+from minidl.options import finite, non_negative, positive, significant
 
 __all__ = ["Changed", "DepthPower", "Scaled"]
 
@@ -44,14 +44,11 @@ class DepthPower:
     scale: float = 1.0
 
     def __post_init__(self):
-        power = number("power", self.power, "a finite number", lambda x: True)
-        object.__setattr__(self, "power", power)
+        object.__setattr__(self, "power", finite("power", self.power))
         object.__setattr__(self, "scale", positive("scale", self.scale))
 
     def of(self, spec: LayerSpec) -> float:
         """Return the number for the network of a layer, rounded to 10 digits."""
-        from minidl.theory import significant  # the last bits of pow() shall not reach the weights
-
         return significant(self.scale * float(spec.residual_branches or spec.depth) ** self.power)
 
     def to_dict(self) -> dict:
@@ -93,7 +90,7 @@ class Changed(Initializer):
     def _changed(self, values, spec, fan_in, fan_out, dtype):
         if not values.size:
             return values
-        return narrow(repr(self), self.change(values, spec, fan_in, fan_out), dtype)
+        return narrow(self, self.change(values, spec, fan_in, fan_out), dtype)
 
     def check_network(self, specs):
         self.base.check_network(specs)
@@ -179,7 +176,8 @@ class Scaled(Changed):
 
     def variance(self, fan_in, fan_out):
         """Return factor^2 times the variance of the base."""
-        return self._number() ** 2 * self.base.variance(fan_in, fan_out)
+        factor = self._number()
+        return factor * factor * self.base.variance(fan_in, fan_out)
 
     def bound(self, fan_in, fan_out):
         """Return factor times the bound of the base."""

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minidl.init.data import Trial
+from minidl.init.trial import Trial
 
-__all__ = ["Adam", "Scales", "batches"]
+__all__ = ["SCALES", "Adam", "Scales", "batches"]
+
+#: what has a factor of its own
+SCALES = ("tensor", "network")
 
 
 class Scales:

@@ -11,7 +11,7 @@ from minidl.init.by_activation import canonical
 from minidl.init.outlook import HOPELESS, SHALLOW
 from minidl.init.registry import register
 from minidl.init.spec import LayerSpec
-from minidl.init.variance_scaling import _Scaled
+from minidl.init.variance_scaling import FanScaling
 
 __all__ = ["Selu"]
 
@@ -19,7 +19,7 @@ __all__ = ["Selu"]
 @register("selu")
 @register("self_normalizing")
 @dataclass(frozen=True, repr=False)
-class Selu(_Scaled):
+class Selu(FanScaling):
     r"""LeCun's variance for self-normalizing networks, and a warning where selu is not.
 
     .. math:: \mathrm{Var}(W) = 1 / \mathrm{fan\_in}

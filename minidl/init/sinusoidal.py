@@ -8,14 +8,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from minidl.errors import ShapeError, unknown_name
+from minidl.errors import ShapeError
 from minidl.init.base import Initializer
 from minidl.init.checks import check_fans, check_largest, check_matrix
 from minidl.init.gain import check_gain, gain_value
 from minidl.init.measured import measured_verdict
 from minidl.init.registry import register
+from minidl.init.statistics import total
 from minidl.init.variance_scaling import FANS
-from minidl.kernels import reduce, vmath
+from minidl.kernels import vmath
+from minidl.options import choice
 
 __all__ = ["Sinusoidal", "waves"]
 
@@ -112,8 +114,7 @@ class Sinusoidal(Initializer):
 
     def __post_init__(self):
         self._set(gain=check_gain(self.gain))
-        if self.mode not in FANS:
-            raise unknown_name("mode", self.mode, FANS)
+        choice("mode", self.mode, FANS)
 
     def fill_weight(self, spec, stream, weight):
         if (spec.fan_in, spec.n_outputs) in ALL_ZERO:
@@ -130,7 +131,7 @@ class Sinusoidal(Initializer):
         if view.shape in ALL_ZERO:
             raise ShapeError(f"{self!r}: all sines are zero for the shape {view.shape}.")
         sines = waves(*view.shape)
-        square = float(reduce("sum", reduce("sum", sines * sines, axis=0)[None], axis=1)[0])
+        square = total(sines * sines)
         amplitude = math.sqrt(self.variance(fan_in, fan_out) * sines.size / square)
         check_largest(self, amplitude, view.dtype)
         view[...] = amplitude * sines
@@ -138,7 +139,8 @@ class Sinusoidal(Initializer):
     def variance(self, fan_in, fan_out):
         """Return the mean square of the elements, gain^2 / fan."""
         check_fans(fan_in, fan_out)
-        return gain_value(self.gain) ** 2 / FANS[self.mode](fan_in, fan_out)
+        gain = gain_value(self.gain)
+        return gain * gain / FANS[self.mode](fan_in, fan_out)
 
     def suits(self, activation, depth=10, limit=1e3):
         """Judge by measurement: the waves are too regular for mean-field theory.

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from minidl import activations
 from minidl.errors import OptionError
-from minidl.init.base import Rule
+from minidl.init.base import WIDE, Rule
 from minidl.init.distributions import Uniform
 from minidl.init.joint import Pair
 from minidl.init.registry import register
@@ -96,7 +96,7 @@ class Siren(Rule):
         from minidl.theory import Verdict
 
         try:
-            hidden = self.resolve(LayerSpec("suits", (1000, 1000), activation=activation))[0]
+            hidden = self.resolve(LayerSpec("suits", (WIDE, WIDE), activation=activation))[0]
         except OptionError:
             return Verdict(False, f"{activations.get(activation)}: Siren is for sine only.")
         return hidden.suits(activation, depth, limit)

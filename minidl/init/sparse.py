@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minidl.errors import OptionError, out_of_range
+from minidl.errors import OptionError
 from minidl.init.base import Initializer
 from minidl.init.checks import check_largest, check_matrix
 from minidl.init.distributions import Normal
@@ -163,8 +163,7 @@ class Sparse(Initializer):
 
     def variance(self, fan_in, fan_out=None):
         """Return k std^2 / fan_in."""
-        if not fan_in > 0:
-            raise out_of_range("fan_in", fan_in, "a number > 0")
+        positive("fan_in", fan_in)
         return self.kept(fan_in) * self._values(fan_in).variance() / fan_in
 
     def bound(self, fan_in, fan_out=None):

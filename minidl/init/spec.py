@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from minidl.errors import OptionError, out_of_range, unknown_name
+from minidl.errors import OptionError, out_of_range
 from minidl.init.layouts import DENSE, Layout
-from minidl.options import count
+from minidl.options import choice, count
 
 __all__ = ["LayerSpec"]
 
@@ -96,8 +96,7 @@ class LayerSpec:
         for name in ("activation", "input_activation"):
             if not isinstance(getattr(self, name), str):
                 raise OptionError(f"{name}={getattr(self, name)!r}: expected a str.")
-        if self.role not in ROLES:
-            raise unknown_name("role", self.role, ROLES)
+        choice("role", self.role, ROLES)
         count("depth", self.depth, minimum=1)
         if count("index", self.index, minimum=0) >= self.depth:
             raise out_of_range("index", self.index, f"an integer below depth={self.depth}")

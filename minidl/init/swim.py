@@ -10,8 +10,9 @@ import numpy as np
 
 from minidl import activations, losses
 from minidl.errors import OptionError
-from minidl.init.data import DataInitializer, Trial, require_rows
+from minidl.init.data import DataInitializer
 from minidl.init.registry import register
+from minidl.init.trial import Trial, require_rows
 from minidl.kernels import random
 from minidl.options import count, non_negative
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from minidl import activations
 from minidl.init.base import Initializer
+from minidl.init.checks import narrow
 from minidl.init.distributions import Normal
 from minidl.init.registry import register
 from minidl.options import non_negative, positive
@@ -74,7 +75,7 @@ class TanhInit(Initializer):
         Normal(self.noise / positive("fan_in", fan_in) ** 0.5).fill(made, stream)
         outputs = np.arange(n_outputs)
         made[outputs % n_inputs, outputs] += 1.0
-        view[...] = made
+        view[...] = narrow(self, made, view.dtype)
 
     def suits(self, activation, depth=10, limit=1e3):
         """Judge by a row of single units, each with the weight 1 and without noise."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from minidl.errors import OptionError
-from minidl.init.data import DataInitializer, Trial
+from minidl.init.data import DataInitializer
 from minidl.init.registry import get, register
+from minidl.init.trial import Trial
 
 __all__ = ["Then"]
 
@@ -19,7 +20,7 @@ class Then(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, or None
+    base : Initializer, str, ndarray or callable, or None
         Draws the weights; None takes them as they are.
     *steps : DataInitializer or str
         At least one. Their own bases are not drawn: leave them out.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from minidl.init.data import Trial, require_rows, unit_moments
 from minidl.init.spec import LayerSpec
+from minidl.init.statistics import unit_moments
+from minidl.init.trial import Trial, require_rows
 from minidl.kernels import matmul
 
 __all__ = ["standardize"]

@@ -7,12 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minidl.errors import out_of_range, unknown_name
 from minidl.init.base import Initializer
+from minidl.init.checks import check_fans
 from minidl.init.distributions import Normal, TruncatedNormal, Uniform
 from minidl.init.law import Law
 from minidl.init.registry import register
-from minidl.options import number, positive
+from minidl.options import choice, finite, positive
 
 __all__ = ["He", "LeCun", "VarianceScaling", "Xavier"]
 
@@ -45,14 +45,12 @@ LAWS = {
 
 
 @dataclass(frozen=True, repr=False)
-class _Scaled(Initializer):
+class FanScaling(Initializer):
     """What the family shares: a subclass has `scale`, `mode` and `distribution`, fields or not."""
 
     def __post_init__(self):
-        if self.mode not in FANS:
-            raise unknown_name("mode", self.mode, FANS)
-        if self.distribution not in LAWS:
-            raise unknown_name("distribution", self.distribution, LAWS)
+        choice("mode", self.mode, FANS)
+        choice("distribution", self.distribution, LAWS)
 
     @property
     def formula(self) -> str:
@@ -62,9 +60,7 @@ class _Scaled(Initializer):
 
     def variance(self, fan_in, fan_out):
         """Return scale / fan."""
-        for name, fan in (("fan_in", fan_in), ("fan_out", fan_out)):
-            if not fan > 0:
-                raise out_of_range(name, fan, "a number > 0")
+        check_fans(fan_in, fan_out)
         return self.scale / FANS[self.mode](fan_in, fan_out)
 
     def law(self, fan_in, fan_out):
@@ -73,7 +69,7 @@ class _Scaled(Initializer):
 
 @register("variance_scaling")
 @dataclass(frozen=True, repr=False)
-class VarianceScaling(_Scaled):
+class VarianceScaling(FanScaling):
     r"""Mean 0 and variance scale / fan.
 
     .. math:: \mathrm{Var}(W) = \mathrm{scale} / n
@@ -128,7 +124,7 @@ class VarianceScaling(_Scaled):
 @register("xavier")
 @register("glorot")
 @dataclass(frozen=True, repr=False)
-class Xavier(_Scaled):
+class Xavier(FanScaling):
     r"""Xavier or Glorot: a compromise between the forward and the backward pass.
 
     .. math:: \mathrm{Var}(W) = \mathrm{gain}^2\, \frac{2}{\mathrm{fan\_in} + \mathrm{fan\_out}}
@@ -188,7 +184,7 @@ class Xavier(_Scaled):
 @register("he")
 @register("kaiming")
 @dataclass(frozen=True, repr=False)
-class He(_Scaled):
+class He(FanScaling):
     r"""He or Kaiming: keeps the second moment of a signal that goes through relu.
 
     .. math:: \mathrm{Var}(W) = \frac{2}{(1 + \mathrm{slope}^2)\, n}
@@ -230,7 +226,7 @@ class He(_Scaled):
     paper: ClassVar[str] = "He, Zhang, Ren, Sun 2015, Delving deep into rectifiers, arXiv:1502.01852"
 
     def __post_init__(self):
-        self._set(slope=number("slope", self.slope, "a finite number", lambda x: True))
+        self._set(slope=finite("slope", self.slope))
         positive("2 / (1 + slope^2)", self.scale)
         super().__post_init__()
 
@@ -242,7 +238,7 @@ class He(_Scaled):
 
 @register("lecun")
 @dataclass(frozen=True, repr=False)
-class LeCun(_Scaled):
+class LeCun(FanScaling):
     r"""LeCun: unit variance in, unit variance out.
 
     .. math:: \mathrm{Var}(W) = 1 / \mathrm{fan\_in}

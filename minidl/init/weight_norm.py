@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from minidl.init.base import Initializer
-from minidl.init.data import DataInitializer, Trial
+from minidl.init.data import DataInitializer
 from minidl.init.distributions import Normal
 from minidl.init.registry import register
+from minidl.init.trial import Trial
 from minidl.init.units import standardize
 from minidl.options import positive
 
 __all__ = ["WeightNormInit"]
 
-_BASE = Normal(0.05)
+NORMAL = Normal(0.05)
 
 
 @register("weight_norm_init")
@@ -31,7 +32,7 @@ class WeightNormInit(DataInitializer):
 
     Parameters
     ----------
-    base : Initializer, str, array or callable, optional
+    base : Initializer, str, ndarray or callable, optional
         Draws v; the paper's choice is ``Normal(0.05)``. None takes the weights that the network has.
     max_rows : int, optional
         See :class:`DataInitializer`.
@@ -59,7 +60,7 @@ class WeightNormInit(DataInitializer):
     array([0.5, 0.5], dtype=float32)
     """
 
-    base: Initializer | None = _BASE
+    base: Initializer | None = NORMAL
     scale: float = 1.0
     formula: ClassVar[str] = "w = scale v / Std[v x], b = -mean, unit by unit, from a batch"
     assumes: ClassVar[str] = "a batch that stands for the data; any activation"

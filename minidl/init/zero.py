@@ -130,7 +130,7 @@ class ZerO(Initializer):
     def variance(self, fan_in, fan_out):
         """Return the mean square of the elements of a dense weight outside of the end of a branch."""
         check_fans(fan_in, fan_out)
-        return self.gain**2 / (fan_in if fan_out <= fan_in else _power(fan_out))
+        return self.gain * self.gain / (fan_in if fan_out <= fan_in else _power(fan_out))
 
     def bound(self, fan_in, fan_out):
         """Return the largest absolute value of an element of a dense weight."""

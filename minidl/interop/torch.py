@@ -155,7 +155,7 @@ def initialize(
     module : torch.nn.Module
         Parameters of float32 or float64, or of float16 or bfloat16, which get the values of float32,
         rounded. They may be on any device, and keep it, as well as ``requires_grad``.
-    init : Initializer, str, array or callable
+    init : Initializer, str, ndarray or callable
         As for :func:`minidl.init.get`.
     seed : int or Stream
     activation : str or mapping, optional

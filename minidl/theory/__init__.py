@@ -18,7 +18,7 @@ from minidl.theory.gains import Gains, gains
 from minidl.theory.maps import FixedPoint, MeanField
 from minidl.theory.pictures import plot
 from minidl.theory.predict import Layer, PredictedLayer, Prediction, predict
-from minidl.theory.quadrature import gaussian_mean, gaussian_pair_mean, significant
+from minidl.theory.quadrature import gaussian_mean, gaussian_pair_mean
 from minidl.theory.report import report
 from minidl.theory.verdict import Verdict, verdict
 
@@ -43,6 +43,5 @@ __all__ = [
     "plot",
     "predict",
     "report",
-    "significant",
     "verdict",
 ]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from minidl.errors import OptionError
-from minidl.options import count, non_negative, number, positive
+from minidl.options import count, non_negative, number, positive, significant
 from minidl.theory.function import Function, as_function
-from minidl.theory.maps import MARGINAL, depth_scale, find_root
-from minidl.theory.quadrature import significant
+from minidl.theory.maps import MARGINAL, depth_scale
+from minidl.theory.roots import find_root
 
 __all__ = ["CriticalPoint", "doubly_critical", "edge_line", "edge_of_chaos"]
 
@@ -124,7 +124,8 @@ def edge_of_chaos(activation: object, sigma_b: float | None = None, q: float | N
                 f"{_bias_variance(function, q):.4g}."
             )
         return point
-    target = non_negative("sigma_b", sigma_b) ** 2
+    target = non_negative("sigma_b", sigma_b)
+    target *= target
     if _homogeneous(function):
         if target > 0.0:
             raise OptionError(

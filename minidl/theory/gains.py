@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from minidl.errors import OptionError
+from minidl.options import significant
 from minidl.theory.function import Function, as_function
-from minidl.theory.quadrature import significant
 
 __all__ = ["Gains", "gains"]
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from minidl.errors import out_of_range
 from minidl.options import non_negative, number, positive
 from minidl.theory.function import Function, as_function
+from minidl.theory.roots import find_root
 
 __all__ = ["FixedPoint", "MeanField"]
 
@@ -355,13 +356,6 @@ def depth_scale(slope: float) -> float:
     if slope >= 1.0 - MARGINAL:
         return math.inf
     return -1.0 / math.log(slope) if slope > 1e-300 else 0.0
-
-
-def find_root(f: Callable[[float], float], low: float, high: float, accuracy: float = 1e-14) -> float:
-    """Return the root of f in [low, high], where its sign changes, to a relative accuracy."""
-    from scipy.optimize import brentq
-
-    return float(brentq(f, low, high, xtol=1e-300, rtol=accuracy))
 
 
 def _touch(f: Callable, *three: tuple[float, float]) -> float | None:

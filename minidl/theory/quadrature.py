@@ -14,13 +14,14 @@ import numpy as np
 from minidl.errors import OptionError
 from minidl.options import non_negative, number
 
-__all__ = ["gaussian_mean", "gaussian_pair_mean", "significant"]
+__all__ = ["gaussian_mean", "gaussian_pair_mean"]
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 REACH = 13.0  # P(|z| > 13) = 1e-38
 PAIR_REACH = 9.5  # P(|z| > 9.5) = 2e-21, enough for the two-dimensional mean
 TOLERANCE = 1e-14
 MOST_SPLITS = 60
+MOST_PANELS = 50_000  # at once: enough for 20,000 oscillations
 MOST_VALUES = 1_000_000  # of one call in two dimensions: 8 MB
 # where the smoothed function changes next to a kink, in units of the width of the smoothing
 TRANSITION = np.array([0.0, 1.5, -1.5, 3.0, -3.0, 4.5, -4.5, 6.0, -6.0, 9.0, -9.0])
@@ -128,20 +129,6 @@ def gaussian_pair_mean(f: Callable, c: float, q: float = 1.0, kinks: Iterable[fl
     return total
 
 
-def significant(x: float, digits: int = 10) -> float:
-    """Round to significant digits.
-
-    What theory computes and what then decides weights goes through this, so that the last bits of a
-    libm do not reach the weights.
-
-    Examples
-    --------
-    >>> significant(1.99999999999987), significant(0.0)
-    (2.0, 0.0)
-    """
-    return float(f"{x:.{digits - 1}e}")
-
-
 def integrate(f: Callable, s: float, kinks: Iterable[float]) -> tuple[np.ndarray, np.ndarray]:
     """Return E f(s z), and the borders in z of panels that resolve f times the density."""
     if s == 0.0:
@@ -166,10 +153,13 @@ def integrate(f: Callable, s: float, kinks: Iterable[float]) -> tuple[np.ndarray
         if good.all():
             return np.asarray(total), np.unique(np.concatenate(done))
         low, high = (x.reshape(-1, 2)[~good].ravel() for x in (low, high))
+        if len(low) > MOST_PANELS:
+            break
         whole = halves[..., ~good, :].reshape(*halves.shape[:-2], -1)
     raise OptionError(
         f"the mean over a Gaussian of standard deviation {s:.4g} does not converge near "
-        f"x = {s * low[0]:.6g}: the function, or its squared derivative, is not integrable there."
+        f"x = {s * low[0]:.6g}: the function, or its squared derivative, is not integrable there, or it "
+        "oscillates too fast."
     )
 
 

@@ -1,0 +1,68 @@
+"""The outputs of a network for checked data, and the probabilities that they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minidl import kernels
+from minidl.engine.predict import SMALL_FLOPS, SmallPredictor
+from minidl.engine.program import BoundProgram
+from minidl.errors import OptionError
+from minidl.lowering import Task, lower
+from minidl.training import EVALUATION_BATCH
+
+
+def predict(net, x: np.ndarray, n_threads: int | None = None) -> tuple[np.ndarray, SmallPredictor | None]:
+    """Return the outputs for features that fit the network, and the short way if they were little work.
+
+    Examples
+    --------
+    >>> net = minidl.MLP([2, 3], init="ones", seed=0)
+    >>> output, short = predict(net, np.ones((1, 2), np.float32))
+    >>> output
+    array([[2., 2., 2.]], dtype=float32)
+    >>> bool(np.all(short(np.ones((1, 2), np.float32)) == output))
+    True
+    """
+    n_rows = len(x)
+    batch = min(n_rows, EVALUATION_BATCH)
+    output = np.empty((n_rows, net.n_outputs), net.dtype)
+    n_steps = -(-n_rows // batch)
+    with net.borrow(Task("predict"), batch) as bound:
+        bound.lend({"x": x, "output": output})
+        done = 0
+        while done < n_steps:
+            done, _ = bound.run(n_rows, done, n_steps, None, n_threads=n_threads)
+        flops = bound.program.flops(1)
+    return output, _short_way(net, flops) if n_rows * flops <= SMALL_FLOPS else None
+
+
+def _short_way(net, flops: float) -> SmallPredictor:
+    """Return what calls like this one can use, with a program for as many rows as are little work."""
+    batch = int(min(EVALUATION_BATCH, max(1.0, SMALL_FLOPS / max(flops, 1.0))))
+    program = lower(net.layers, net.n_inputs, net.params.layout, Task("predict"), batch)
+    return SmallPredictor(BoundProgram(program, net.params.flat), net.n_inputs, net.n_outputs)
+
+
+def probabilities(net, output: np.ndarray) -> np.ndarray:
+    """Return probabilities in the place of the outputs; see :meth:`minidl.Sequential.predict_proba`.
+
+    Examples
+    --------
+    >>> net = minidl.MLP([2, 1], seed=0)
+    >>> probabilities(net, np.array([[0.0]]))
+    array([[0.5]])
+    """
+    trained_with = net.training.loss
+    link = trained_with.link if trained_with else "softmax" if net.n_outputs > 1 else "sigmoid"
+    if link == "identity":
+        raise OptionError(
+            f"predict_proba: the network was trained with loss={trained_with.name!r}, whose outputs "
+            "are not probabilities; use predict."
+        )
+    last = net.layers[-1].activation
+    if last is not None and last.name == link:
+        return output
+    if link == "softmax":
+        return kernels.softmax(output, out=output)
+    return kernels.activation(link, output, out=output)
