@@ -38,10 +38,10 @@ def keeping(second_moment):
 def network(dtype):
     layers = [
         minidl.Dense(33, "gelu", init=keeping(0.4252214826)),
-        minidl.Dense(19, "tanh", use_bias=False),
+        minidl.Dense(19, "tanh", init="xavier_uniform", use_bias=False),
         minidl.Dense(16, init=keeping(0.3557755198)),
         minidl.Activation("silu"),
-        minidl.Dense(7),
+        minidl.Dense(7, init="lecun_normal"),
     ]
     return minidl.Sequential(layers, seed=12345, dtype=dtype)
 

@@ -310,7 +310,7 @@ def test_activation_by_name_and_by_pattern():
     # what the user says counts more than what the module says
     assert activations_of(mlp(3, 3, 3), activation={"0": "tanh"})["0"] == "tanh"
     plan = initialize(Net(), "auto", activation="tanh")
-    assert plan.layers[0].initializer == init.Xavier()
+    assert plan.layers[1].initializer.activation == "tanh"
 
 
 def test_adjust_tells_what_a_module_does_not():

@@ -24,7 +24,7 @@ from minidl.init.variance_scaling import He, LeCun, Xavier
 __all__ = ["Auto", "auto"]
 
 #: Weight layers up to which a network is shallow: the classic schemes do as well as any there.
-SHALLOW = 5
+SHALLOW = 3
 #: Frequency from which a sine net is made for coordinates, as SIREN is.
 HIGH_FREQUENCY = 5.0
 #: Second moment of the data that deep networks are prepared for: that of standardized features.
@@ -36,7 +36,7 @@ Choice = tuple[Initializer, str]
 def auto(spec: LayerSpec) -> Choice:
     """Choose the initializer of a layer.
 
-    Shallow is a network of at most five weight layers. Activations with act(z) - act(-z) = c z for all z can
+    Shallow is a network of at most three weight layers. Activations with act(z) - act(-z) = c z for all z can
     be mirrored: relu and those in its row.
 
     ================================  ===============================  =================================
@@ -138,6 +138,8 @@ def _deep(spec: LayerSpec) -> Choice:
     if kind == "selu":
         return SemiOrthogonal(), "selu keeps mean 0, variance 1; orthogonal matrices keep them best"
     centered = kind == "squashing" or not _edge_attracts(before if spec.role == "output" else spec.activation)
+    if spec.role == "output" and not centered:
+        return SemiOrthogonal(gain=before), f"output layer: unit variance out of {before}"
     if spec.use_bias or not centered:
         return EdgeOfChaos(base="orthogonal", centered=centered, q0=DATA).resolve(spec)
     try:
