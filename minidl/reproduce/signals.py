@@ -171,7 +171,7 @@ def predict(activation: str, scheme: str, width: int, depth: int) -> Prediction:
     --------
     >>> prediction = predict("tanh", "standard", width=1000, depth=5)
     >>> [round(std, 3) for std in prediction.activation_std]
-    [0.3..., 0.1..., 0.1..., 0.06..., 0.03...]
+    [0.31, 0.172, 0.098, 0.056, 0.032]
     """
     X, _ = images(MONITORED, N_MONITORED)
     sizes = [INPUTS, *[width] * depth, CLASSES]
