@@ -104,7 +104,7 @@ class Signals:
             the mean singular values. "activations" and "gradients": a histogram for each hidden layer, the
             latter in units of "gradient_reach". "seconds" of one core.
         """
-        started = time.thread_time()
+        started = time.process_time()
         net = network(self.activation, self.scheme, self.width, self.depth, self.seed)
         X, y = images(MONITORED, N_MONITORED)
         inputs, gradients = back_propagated(net, X, y)
@@ -136,7 +136,7 @@ class Signals:
                 slopes = activations.derivative(self.activation, sums[str(path)])
                 result["weight"].append(mean_singular_value(weight))
                 result["jacobian"].append(float(np.mean([mean_singular_value(weight * d) for d in slopes])))
-        return {**result, "seconds": time.thread_time() - started}
+        return {**result, "seconds": time.process_time() - started}
 
 
 def _mean(x: np.ndarray, axis: int | None = None) -> np.ndarray:

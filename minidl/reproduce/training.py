@@ -138,7 +138,7 @@ class Training:
             "updates" the mean "losses" on the images since the last look (not seen before) and "means", the
             mean activation of each hidden layer on the monitored images; "diverged"; "seconds" of one core.
         """
-        started = time.thread_time()
+        started = time.process_time()
         net = network(self.activation, self.scheme, self.width, self.depth, self.seed)
         X_monitored, _ = images(MONITORED, N_MONITORED)
         updates, losses, means, diverged = [], [], [], False
@@ -164,5 +164,5 @@ class Training:
             "losses": losses,
             "means": means,
             "diverged": diverged,
-            "seconds": time.thread_time() - started,
+            "seconds": time.process_time() - started,
         }
