@@ -12,7 +12,7 @@ import numpy as np
 from minidl import compare, init
 from minidl.datasets import shapeset
 from minidl.errors import InitWarning
-from minidl.model import MLP
+from minidl.mlp import MLP
 from minidl.optim import SGD
 
 __all__ = ["CLASSES", "INPUTS", "SCHEMES", "Stream", "Training", "images", "network"]
