@@ -1,4 +1,4 @@
-"""The command ``minidl``: train, bench, compare, inits, theory, config.
+"""The command ``minidl``: train, bench, compare, reproduce, inits, theory, config.
 
 A user's mistake is one line on stderr and exit code 2; Ctrl-C keeps the parameters of the last finished
 step, prints the table and exits with 130.
@@ -56,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_bench(commands)
     _add_compare(commands)
+    _add_reproduce(commands)
     _add_inits(commands)
     _add_theory(commands)
     config = commands.add_parser("config", help="print version, instruction set, threads, compiler")
@@ -214,6 +215,43 @@ def _compare(options) -> int:
 
     _check_folder("--plot", options.plot)
     _check_folder("--json", options.json)
+    command.main(options)
+    return 0
+
+
+def _add_reproduce(commands) -> None:
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="list the published tables that can be computed again, or compute one",
+        description="Without a name: a list. With one: compute a paper's table and print the paper's number, "
+        "the theory's and ours side by side.",
+        allow_abbrev=False,
+    )
+    add = reproduce.add_argument
+    add("name", nargs="?", metavar="NAME", help="such as glorot2010 (default: the list)")
+    add("--profile", metavar="quick|full", help="sizes (default: quick)")
+    add("--seeds", type=int, help="trainings of each configuration (default: by profile)")
+    add("--threads", type=int, metavar="N", help="jobs at once, one thread each (default: what pays here)")
+    add("--cache", metavar="FILE", help="keep finished jobs there: an interrupted run goes on")
+    add("--plot", metavar="DIR|FILE.png", help="draw the paper's figures (needs matplotlib)")
+    add("--json", metavar="FILE", help="also write the numbers to this file")
+    reproduce.set_defaults(run=_reproduce)
+
+
+def _reproduce(options) -> int:
+    from minidl.reproduce import command
+
+    if options.name is None:
+        for option in ("profile", "seeds", "threads", "cache", "plot", "json"):
+            if getattr(options, option) is not None:
+                raise OptionError(
+                    f"--{option} goes with a name, as in: minidl reproduce glorot2010 --{option} ..."
+                )
+    else:
+        for option in ("cache", "json"):
+            _check_folder(f"--{option}", getattr(options, option))
+        if options.plot is not None and not Path(options.plot).is_dir():
+            _check_folder("--plot", options.plot)
     command.main(options)
     return 0
 

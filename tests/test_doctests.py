@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import minidl
+from minidl import reproduce
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -99,6 +100,7 @@ def public_callables():
         minidl.callbacks,
         minidl.datasets,
         minidl.theory,
+        reproduce,
     ):
         for name in room.__all__:
             thing = getattr(room, name)

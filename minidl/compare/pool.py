@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
 
 from minidl.compare.cells import Cell, measure
 from minidl.compare.tasks import TASKS, Task, load
 from minidl.errors import OptionError, unknown_name
+from minidl.jobs import each
 from minidl.options import count
 
 __all__ = ["Results", "run"]
@@ -125,8 +123,8 @@ def run(
     # the dearest first, so that none of them is left alone at the end
     waiting.sort(key=lambda cell: -cell.depth * tasks[cell.data].steps * tasks[cell.data].width)
     done = len(cells) - len(waiting)
-    with closing(_measured(waiting, tasks, min(jobs, len(waiting)))) as measured:
-        for cell, record in measured:
+    with closing(each(_work, [(cell, tasks[cell.data]) for cell in waiting], jobs)) as measured:
+        for (cell, _), record in measured:
             records[cell] = record
             if results is not None:
                 results.put(cell, tasks[cell.data], record)
@@ -149,35 +147,6 @@ def check(cells: Iterable[Cell], tasks: Mapping[str, Task]) -> None:
         load(cell.data)
 
 
-def _measured(cells: list[Cell], tasks: Mapping[str, Task], jobs: int):
-    """Yield (cell, record) as they are finished."""
-    if jobs <= 1:
-        for cell in cells:
-            yield cell, measure(cell, tasks[cell.data], load(cell.data))
-        return
-    # spawn: a fork would copy threads that other libraries may have started
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_start_worker)
-    try:
-        futures = {pool.submit(_work, cell, tasks[cell.data]): cell for cell in cells}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BaseException:  # interrupted, or a worker failed: what is not finished is given up at once
-        workers = set(multiprocessing.active_children()) - others
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.terminate()
-        raise
-    pool.shutdown()
-
-
-def _start_worker() -> None:
-    """One thread, and silence at Ctrl-C, which the terminal sends to all processes."""
-    from minidl import set_num_threads
-
-    set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _work(cell: Cell, task: Task) -> dict:
+def _work(item: tuple[Cell, Task]) -> dict:
+    cell, task = item
     return measure(cell, task, load(cell.data))

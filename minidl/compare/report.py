@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from minidl.compare.cells import Cell
 from minidl.compare.tasks import Task
 
-__all__ = ["reasons", "table"]
+__all__ = ["aligned", "reasons", "table"]
 
 HEAD = (
     "activation",
@@ -55,7 +55,7 @@ def table(records: Mapping[Cell, dict], tasks: Mapping[str, Task]) -> str:
             f"{task.steps} steps, {task.seeds} seed{'s' if task.seeds > 1 else ''}; "
             f"to a training loss of {task.target:g}"
         )
-        blocks.append(f"{title}\n{_aligned(rows)}")
+        blocks.append(f"{title}\n{aligned(rows, LEFT)}")
     return "\n\n".join(blocks)
 
 
@@ -116,11 +116,19 @@ def _or_unknown(steps: int | None) -> str:
 LEFT = (0, 2)  # columns of words
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> str:
+def aligned(rows: list[tuple[str, ...]], left: tuple[int, ...] = (0,)) -> str:
+    """Return rows of words as columns; those named are aligned to the left.
+
+    Examples
+    --------
+    >>> print(aligned([("name", "x"), ("a", "10.5")]))
+    name     x
+    a     10.5
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            text.ljust(width) if i in LEFT else text.rjust(width)
+            text.ljust(width) if i in left else text.rjust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
