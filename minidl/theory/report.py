@@ -6,7 +6,7 @@ import math
 
 from minidl.errors import OptionError
 from minidl.options import count, non_negative, positive
-from minidl.theory.critical import CriticalPoint, doubly_critical, edge_of_chaos
+from minidl.theory.critical import CriticalPoint, doubly_critical, edge_line, edge_of_chaos
 from minidl.theory.function import as_function
 from minidl.theory.gains import gains
 from minidl.theory.maps import MeanField
@@ -67,7 +67,7 @@ def report(
         title, lines = _critical_lines(function, sigma_b, q, depth)
     else:
         title, lines = _stack_lines(function, positive("sigma_w", sigma_w), sigma_b or 0.0, depth)
-    return "\n".join([*sections, title, *lines])
+    return "\n".join([*sections, title, *lines, *_edge_lines(function)])
 
 
 def _line(name: str, text: str) -> str:
@@ -111,6 +111,19 @@ def _critical_lines(function, sigma_b, q, depth: int) -> tuple[str, list[str]]:
         return "edge of chaos", [_line("none", str(error))]
     title = f"edge of chaos at q {q:g}" if q is not None else f"edge of chaos at sigma_b {point.sigma_b:g}"
     return title, [*_point_lines(point), _depth_line(function, point.sigma_w2, point.sigma_b2, depth)]
+
+
+def _edge_lines(function) -> list[str]:
+    """The edge of chaos as a table; nothing where it is a single point or does not exist."""
+    try:
+        points = edge_line(function, n=7, q_range=(0.1, 100.0))
+    except OptionError:
+        return []
+    if len(points) == 1:
+        return []
+    rows = [f"    {'q':>8}  {'sigma_w':>8}  {'sigma_b':>8}  {'chi_q':>8}"]
+    rows += [f"    {p.q:8.4g}  {p.sigma_w:8.5g}  {p.sigma_b:8.4g}  {p.chi_q:8.4g}" for p in points]
+    return ["the edge, where squared gradients keep their size (q repels where chi_q > 1)", *rows]
 
 
 def _point_lines(point: CriticalPoint) -> list[str]:
