@@ -26,8 +26,8 @@ def listing() -> str:
     Examples
     --------
     >>> print(listing())
-    name        profile  cost                                                     what
-    glorot2010  quick    2 minutes on 2 cores ...
+    name        profile  cost                     what
+    glorot2010  quick    2.5 minutes of one core  signals, ...
     """
     rows = [("name", "profile", "cost", "what")]
     papers = []

@@ -96,9 +96,9 @@ class Glorot2010(Reproduction):
     paper = "Glorot, Bengio, 2010, Understanding the difficulty of training deep feedforward neural networks"
     description = "signals, gradients, Jacobians at initialization; test errors on Shapeset-3x2; saturation"
     profiles: Mapping[str, Profile] = {
-        "quick": Profile(cost="2 minutes on 2 cores"),
+        "quick": Profile(cost="2.5 minutes of one core"),
         "full": Profile(
-            examples=3, width=300, updates=60_000, pick_updates=20_000, cost="20 to 45 minutes on 2 cores"
+            examples=3, width=300, updates=60_000, pick_updates=20_000, cost="21 minutes of one core"
         ),
     }
 

@@ -162,7 +162,7 @@ class Prediction:
 
 
 def predict(activation: str, scheme: str, width: int, depth: int) -> Prediction:
-    r"""Predict the signals from the second moments of the monitored images, and from nothing else.
+    r"""Predict the signals from the second moments of the monitored images.
 
     Images of high and of low contrast go through the network on different levels, :math:`q_1 = n_0 V_1 q_0`,
     so :func:`minidl.theory.predict` is asked for 30 groups of images and the variances are averaged.
