@@ -47,7 +47,12 @@ def each(function: Callable, items: Iterable, processes: int = 1) -> Iterator[tu
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        futures = {pool.submit(function, item): item for item in items}
+        # workers inherit the block: a Ctrl-C while one of them still starts must not print its traceback
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = {pool.submit(function, item): item for item in items}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BaseException:  # interrupted, or a worker failed
