@@ -173,7 +173,8 @@ def test_what_this_machine_lacks_is_skipped(suite):
 # --- the other modules ----------------------------------------------------------------------------
 
 
-def test_training_memory_and_startup_in_the_quick_profile(suite):
+def test_training_memory_and_startup_in_the_quick_profile(suite, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what they start must not import the source folder
     for name in ("training", "memory", "startup"):
         module = suite(name)
         for benchmark, method in benchmarks(module):
@@ -183,7 +184,9 @@ def test_training_memory_and_startup_in_the_quick_profile(suite):
                 if method.startswith("track"):
                     assert result > 0, (benchmark, method, values)
                 if method.startswith("timeraw"):
-                    subprocess.run([sys.executable, "-W", "error", "-c", result], check=True, timeout=60)
+                    subprocess.run(
+                        [sys.executable, "-W", "error", "-c", result], check=True, timeout=60, cwd=tmp_path
+                    )
             assert number > 0, (benchmark, method)
 
 

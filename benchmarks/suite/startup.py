@@ -42,9 +42,9 @@ class Import:
         return FIRST_PREDICTION
 
     def track_modules(self):
-        done = subprocess.run(
-            [sys.executable, "-c", COUNT_MODULES], capture_output=True, text=True, check=True
-        )
+        # -I: not from the source folder, if that is where we are
+        command = [sys.executable, "-I", "-c", COUNT_MODULES]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         return int(done.stdout)
 
     track_modules.unit = "modules besides NumPy's"
