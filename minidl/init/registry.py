@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -191,7 +192,8 @@ def _make(text: str, factory: Callable, args: tuple, kwargs: dict) -> Initialize
     except MinidlError:
         raise
     except TypeError as error:
-        raise OptionError(f"init={text!r}: {error}") from error
+        known = ", ".join(inspect.signature(factory).parameters) or "no arguments"
+        raise OptionError(f"init={text!r}: {error}. It takes {known}.") from error
     if not isinstance(result, Initializer):
         raise OptionError(f"init={text!r}: its factory returned {result!r}, not an Initializer.")
     return result
