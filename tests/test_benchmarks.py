@@ -94,14 +94,14 @@ def test_every_op_has_a_benchmark(suite):
     kernels = suite("kernels")
     assert set(kernels.CASES) == set(OPS)
     assert {op for op in OPS if inspect.isclass(getattr(kernels, op))} == set(OPS)
-    with pytest.raises(NotImplementedError, match=r"no benchmark for CONV, POOL: add"):
+    with pytest.raises(RuntimeError, match=r"no benchmark for CONV, POOL: add"):
         kernels.check_vocabulary([*OPS, "POOL", "CONV"])
     kernels.check_vocabulary(list(OPS)[:-1])  # an older version has fewer
 
 
 def test_a_missing_op_fails_the_import(suite, monkeypatch):
     monkeypatch.setitem(OPS, "CONV", OPS["DENSE"])
-    with pytest.raises(NotImplementedError, match="CONV"):
+    with pytest.raises(RuntimeError, match="CONV"):
         suite("kernels")
 
 

@@ -53,7 +53,8 @@ def auto(spec: LayerSpec) -> Choice:
     sine(w0), w0 >= 5                 SIREN                            SIREN
     sigmoid, hard_sigmoid             centered edge of chaos           orthogonal, on the centered edge
     selu                              LeCun normal                     orthogonal
-    mish, relu6, any other            Gain                             orthogonal, on the centered edge
+    relu6                             He normal                        orthogonal, on the edge of chaos
+    mish, any other                   Gain                             the same; centered if q repels
     the output layer                  LeCun normal                     as the layer before it
     ================================  ===============================  =================================
 

@@ -37,7 +37,7 @@ class ByActivation(WeightAndBias):
 
     def choose(self, spec: LayerSpec) -> tuple[Initializer, str]:
         """Return the initializer of a layer, and why, where no activation is given."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define choose()")
 
     def resolve(self, spec):
         if self.activation is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -22,6 +23,7 @@ __all__ = ["Mirrored", "odd_slope"]
 ORTHOGONAL = Orthogonal()
 
 
+@functools.lru_cache(maxsize=256)  # auto asks for each layer
 def odd_slope(activation: str) -> float | None:
     """Return c if act(z) - act(-z) = c z for all z, else None.
 
