@@ -20,6 +20,7 @@
 #define MDL_MAX_ROWS 12 /* most rows of a register tile */
 #define MDL_MAX_VECS 8  /* most vectors in a row of a register tile */
 #define MDL_N_WIDTHS 7  /* entries of mdl_leaves.widths */
+#define MDL_MAX_NARROW 6 /* most columns of a narrow product */
 
 /* --- matmul ------------------------------------------------------------------------------------ */
 
@@ -29,6 +30,12 @@
    a[p*lda + i], else a[i*lda + p]. */
 typedef void mdl_tile_fn(ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda, const void *b,
                          ptrdiff_t ldb, const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc);
+
+/* c = init + a b by all of minidl-num-1, for n = 1, ..., MDL_MAX_NARROW columns and at least as many rows as
+   a vector has lanes. Every row begins with init; element (p, j) of b is b[p*b_row + j*b_col]. */
+typedef void mdl_narrow_fn(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda,
+                           const void *b, ptrdiff_t b_row, ptrdiff_t b_col, const void *init, void *c,
+                           ptrdiff_t ldc);
 
 /* p[j] = fma(a[q * a_step], b[q * ldb + j], p[j]) for q = 0, ..., k - 1 in order. */
 typedef void mdl_chain_rows_fn(ptrdiff_t k, ptrdiff_t n, const void *a, ptrdiff_t a_step, const void *b,
@@ -158,9 +165,11 @@ typedef struct {
     ptrdiff_t lanes;        /* elements of one vector */
     ptrdiff_t max_rows[MDL_MAX_VECS + 1]; /* rows of the tallest tile with that many vectors */
     ptrdiff_t widths[MDL_N_WIDTHS];       /* preferred vectors of a panel with so many rows */
+    ptrdiff_t block_width;                /* ... at most, if all of many rows are one block */
     ptrdiff_t stretch;                    /* ... which may be one more, up to this */
     /* [n == vectors * lanes][a transposed][rows][vectors], NULL beyond max_rows */
     mdl_tile_fn *tile[2][2][MDL_MAX_ROWS + 1][MDL_MAX_VECS + 1];
+    mdl_narrow_fn *narrow;
     mdl_chain_rows_fn *chain_rows;
     mdl_add_row_fn *add_row;
     mdl_pack_fn *pack;

@@ -101,6 +101,43 @@ def test_a_single_row_against_a_large_matrix_streams_it_with_the_same_bits(level
                 np.testing.assert_array_equal(kernels.matmul(row, b)[0], plain[1])
 
 
+@pytest.mark.parametrize("level", ISA_LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_few_columns_against_numpy_and_with_the_bits_of_many(level, dtype):
+    """A result of a few columns takes another path than one of many, whatever the strides of b."""
+    rng = np.random.default_rng(13)
+    with kernels.use_isa(level):
+        for m, k in [(16, 16), (17, 16), (31, 300), (33, 257), (64, 17), (100, 1000), (257, 255), (15, 600)]:
+            a, b, bias = (uniform(rng, shape, dtype) for shape in ((m, k), (k, 40), 40))
+            wide = kernels.matmul(a, b, bias=bias, activation="tanh", n_threads=1)
+            plain = kernels.matmul(a, b, n_threads=1)
+            for n in range(1, 9):
+                exact = a.astype(np.float64) @ b[:, :n].astype(np.float64)
+                rows = padded(a)
+                for right in (b[:, :n], b[:, :n].copy(), np.asfortranarray(b[:, :n])):
+                    got = kernels.matmul(rows, right)
+                    assert (np.abs(got - exact) <= product_bound(a, b[:, :n], dtype)).all(), (m, n, k)
+                    np.testing.assert_array_equal(got, plain[:, :n])
+                    for n_threads in (1, 2, 3):
+                        got = kernels.matmul(a, right, bias=bias[:n], activation="tanh", n_threads=n_threads)
+                        np.testing.assert_array_equal(got, wide[:, :n])
+                everywhere = np.full((m + 1, n + 3), 7, dtype)
+                kernels.matmul(a, b[:, :n], out=everywhere[:m, :n])
+                np.testing.assert_array_equal(everywhere[:m, :n], plain[:, :n])
+                assert (everywhere[m:] == 7).all()
+                assert (everywhere[:, n:] == 7).all()
+
+
+@pytest.mark.parametrize("level", FUSED_LEVELS)
+@pytest.mark.parametrize("n", [1, 2, 4, 6])
+def test_few_columns_follow_the_contract_bit_by_bit(level, n):
+    rng = np.random.default_rng(14)
+    with kernels.use_isa(level):
+        for m, k in [(16, 300), (37, 513), (45, 16)]:
+            a, b, bias = (uniform(rng, shape, "float32") for shape in ((m, k), (k, n), n))
+            np.testing.assert_array_equal(kernels.matmul(a, b, bias=bias), contract_float32(a, b, bias))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_out_of_any_layout_is_written_and_nothing_beside_it(dtype):
     rng = np.random.default_rng(8)

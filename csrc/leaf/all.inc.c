@@ -7,6 +7,7 @@
 #include "gemm_tile.inc.c"
 #include "gemm_row.inc.c"
 #include "pack.inc.c"
+#include "gemm_narrow.inc.c"
 #include "map.inc.c"
 #include "vmath.inc.c"
 #include "reduce.inc.c"
@@ -37,8 +38,10 @@ const mdl_leaves TABLE_NAME = {
     .lanes = VL,
     .max_rows = TILE_MAX_ROWS,
     .widths = TILE_WIDTHS,
+    .block_width = TILE_BLOCK_WIDTH,
     .stretch = TILE_STRETCH,
     .tile = TILE_TABLE,
+    .narrow = narrow,
     .chain_rows = chain_rows,
     .add_row = add_row,
     .pack = pack,

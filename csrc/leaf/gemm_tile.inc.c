@@ -13,8 +13,9 @@
    must be under way to hide the latency on a CPU with two FMA units.
 
    TILE_WIDTHS is the preferred number of vectors for so many rows of c (from 1; the last entry stands
-   for all taller blocks). A panel may be one vector wider, up to TILE_STRETCH, rather than leave a
-   panel of one vector, whose tile is bound by its loads. */
+   for more). If all rows of c are one block, it is TILE_BLOCK_WIDTH at most: no other block shares the
+   panels of b, and taller tiles read them less often. A panel may be one vector wider, up to TILE_STRETCH,
+   rather than leave a panel of one vector, whose tile is bound by its loads. */
 #define UP_TO_1(X, v) X(1, v)
 #define UP_TO_2(X, v) UP_TO_1(X, v) X(2, v)
 #define UP_TO_3(X, v) UP_TO_2(X, v) X(3, v)
@@ -30,6 +31,7 @@
     UP_TO_5(X, 5) UP_TO_4(X, 6) UP_TO_3(X, 7) UP_TO_3(X, 8)
 #define TILE_MAX_ROWS {0, 12, 12, 8, 6, 5, 4, 3, 3}
 #define TILE_WIDTHS {0, 8, 8, 8, 6, 5, 4}
+#define TILE_BLOCK_WIDTH 3
 #define TILE_STRETCH 4
 #else /* 16 registers */
 #define TILE_SHAPES(X)                                                                            \
@@ -37,14 +39,12 @@
     UP_TO_2(X, 5) UP_TO_2(X, 6) UP_TO_1(X, 7) UP_TO_1(X, 8)
 #define TILE_MAX_ROWS {0, 12, 6, 4, 3, 2, 2, 1, 1}
 #define TILE_WIDTHS {0, 8, 5, 3, 3, 2, 2}
+#define TILE_BLOCK_WIDTH 2
 #define TILE_STRETCH 3
 #endif
 
 /* c is fetched while k runs, if that takes long enough: from another cache it would come too late. */
 #define PREFETCH_DEPTH 96
-
-/* With mask registers a partial vector costs what a full one costs, and one tile serves both. */
-#define MASKS_ARE_FREE (MDL_LEVEL == MDL_X86_V4)
 
 /* Element (row, p) of a. Rows are addressed from every third row pointer, because an x86 address
    is base + {1, 2} * stride: twelve rows need four bases and one stride register. */
@@ -140,16 +140,11 @@ INLINE void tile(const int transposed, const int rows, const int vecs, const int
     [0][0][rows][vecs] = partial_n_##rows##x##vecs, [0][1][rows][vecs] = partial_t_##rows##x##vecs,
 TILE_SHAPES(DEFINE_PARTIAL)
 
-#if MASKS_ARE_FREE
-#define ENTRY_FULL(rows, vecs)                                                                    \
-    [1][0][rows][vecs] = partial_n_##rows##x##vecs, [1][1][rows][vecs] = partial_t_##rows##x##vecs,
-#else
 #define DEFINE_FULL(rows, vecs)                                                                   \
     TILE_FUNCTION(full_n_##rows##x##vecs, 0, rows, vecs, 1)                                       \
     TILE_FUNCTION(full_t_##rows##x##vecs, 1, rows, vecs, 1)
 #define ENTRY_FULL(rows, vecs)                                                                    \
     [1][0][rows][vecs] = full_n_##rows##x##vecs, [1][1][rows][vecs] = full_t_##rows##x##vecs,
 TILE_SHAPES(DEFINE_FULL)
-#endif
 
 #define TILE_TABLE {TILE_SHAPES(ENTRY_PARTIAL) TILE_SHAPES(ENTRY_FULL)}

@@ -44,6 +44,24 @@ INLINE vec v_zip_hi(vec a, vec b)
 {
     return _mm512_permutex2var_pd(a, _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4), b);
 }
+#define MDL_HAS_LOAD_TRANSPOSED
+INLINE void v_load_transposed(const real *p, ptrdiff_t ld, vec r[VL])
+{
+#pragma GCC unroll 4
+    for (int i = 0; i < VL; i += 2) { /* columns i and i + 1 of the rows 0 2 4 6, and of 1 3 5 7 */
+        vec t[2];
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            const real *from = p + j * ld + i;
+            t[j] = _mm512_castpd128_pd512(_mm_loadu_pd(from));
+            t[j] = _mm512_insertf64x2(t[j], _mm_loadu_pd(from + 2 * ld), 1);
+            t[j] = _mm512_insertf64x2(t[j], _mm_loadu_pd(from + 4 * ld), 2);
+            t[j] = _mm512_insertf64x2(t[j], _mm_loadu_pd(from + 6 * ld), 3);
+        }
+        r[i] = _mm512_unpacklo_pd(t[0], t[1]);
+        r[i + 1] = _mm512_unpackhi_pd(t[0], t[1]);
+    }
+}
 
 #else /* float */
 #define VL 16
@@ -89,6 +107,28 @@ INLINE vec v_zip_hi(vec a, vec b)
 {
     return _mm512_permutex2var_ps(
         a, _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8), b);
+}
+#define MDL_HAS_LOAD_TRANSPOSED
+INLINE void v_load_transposed(const real *p, ptrdiff_t ld, vec r[VL])
+{
+#pragma GCC unroll 4
+    for (int i = 0; i < VL; i += 4) { /* columns i to i + 3 of the rows j, j + 4, j + 8, j + 12 */
+        vec t[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+            const real *from = p + j * ld + i;
+            t[j] = _mm512_castps128_ps512(_mm_loadu_ps(from));
+            t[j] = _mm512_insertf32x4(t[j], _mm_loadu_ps(from + 4 * ld), 1);
+            t[j] = _mm512_insertf32x4(t[j], _mm_loadu_ps(from + 8 * ld), 2);
+            t[j] = _mm512_insertf32x4(t[j], _mm_loadu_ps(from + 12 * ld), 3);
+        }
+        const vec a = _mm512_unpacklo_ps(t[0], t[1]), b = _mm512_unpackhi_ps(t[0], t[1]);
+        const vec c = _mm512_unpacklo_ps(t[2], t[3]), d = _mm512_unpackhi_ps(t[2], t[3]);
+        r[i] = _mm512_shuffle_ps(a, c, 0x44);
+        r[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+        r[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+        r[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+    }
 }
 #endif
 

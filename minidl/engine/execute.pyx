@@ -71,8 +71,8 @@ cdef void run_dense(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     epilogue.saved = row(op, 4, step, share.i0) if op.p[4] != NULL else NULL
     epilogue.lds = ld(op, 4)
     epilogue.param = op.param
-    gemm(&share.product, row(op, 0, step, share.i0), op.p[1], op.p[2], 0, row(op, 3, step, share.i0),
-         ld(op, 3), &epilogue, plan.scratch + thread * scratch_bytes())
+    gemm(&share.product, row(op, 0, step, share.i0), op.p[1], op.p[2], row(op, 3, step, share.i0), ld(op, 3),
+         &epilogue, plan.scratch + thread * scratch_bytes())
 
 
 cdef void run_activation(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
@@ -147,7 +147,7 @@ cdef void run_dense_dx(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
         epilogue.saved = row(op, 2, step, share.i0) + share.j0 * size
     epilogue.lds = ld(op, 2)
     epilogue.param = op.param
-    gemm(&share.product, row(op, 0, step, share.i0), op.p[1] + share.j0 * op.stride[1], NULL, 0,
+    gemm(&share.product, row(op, 0, step, share.i0), op.p[1] + share.j0 * op.stride[1], NULL,
          row(op, 3, step, share.i0) + share.j0 * size, ld(op, 3), &epilogue,
          plan.scratch + thread * scratch_bytes())
 
@@ -213,8 +213,8 @@ cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
             plan_gradient(&last, op, end - i, share.j1 - share.j0, step.rows)
             product = &last
         block = op.p[2] + i * op.stride[2] + share.j0 * size
-        gemm(product, row(op, 0, step, 0) + i * size, row(op, 1, step, 0) + share.j0 * size, NULL, 0,
-             block, ld(op, 2), NULL, plan.scratch + thread * scratch_bytes())
+        gemm(product, row(op, 0, step, 0) + i * size, row(op, 1, step, 0) + share.j0 * size, NULL, block,
+             ld(op, 2), NULL, plan.scratch + thread * scratch_bytes())
         close_gradient(op, plan, step, thread, block, end - i, share.j1 - share.j0, ld(op, 2))
         i = end
     if op.p[3] != NULL:

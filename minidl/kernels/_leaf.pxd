@@ -6,6 +6,7 @@ cdef extern from "minidl.h" nogil:
         MDL_N_LEVELS
         MDL_K_BLOCK
         MDL_MAX_VECS
+        MDL_MAX_NARROW
         MDL_N_WIDTHS
         MDL_MAX_CHAINS
         MDL_N_VMATH
@@ -17,6 +18,8 @@ cdef extern from "minidl.h" nogil:
         MDL_ROUNDS_OTHERWISE
     ctypedef void mdl_tile_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, ptrdiff_t,
                               const void *, ptrdiff_t, void *, ptrdiff_t) noexcept
+    ctypedef void mdl_narrow_fn(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *,
+                                ptrdiff_t, ptrdiff_t, const void *, void *, ptrdiff_t) noexcept
     ctypedef void mdl_chain_rows_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *,
                                     ptrdiff_t, void *) noexcept
     ctypedef void mdl_add_row_fn(ptrdiff_t, const void *, const void *, void *) noexcept
@@ -62,8 +65,10 @@ cdef extern from "minidl.h" nogil:
         ptrdiff_t lanes
         ptrdiff_t max_rows[9]
         ptrdiff_t widths[7]
+        ptrdiff_t block_width
         ptrdiff_t stretch
         mdl_tile_fn *tile[2][2][13][9]
+        mdl_narrow_fn *narrow
         mdl_chain_rows_fn *chain_rows
         mdl_add_row_fn *add_row
         mdl_pack_fn *pack

@@ -18,6 +18,7 @@ ctypedef struct Product:
     ptrdiff_t m, n, k
     ptrdiff_t a_row, a_col, b_row, b_col
     bint swapped            # c^T = b^T a^T is computed, in panels that are transposed into c
+    bint narrow             # few columns: a is transposed in registers, lanes run over rows
     bint one_row            # b is streamed past the sums of a single row
     bint transposed         # the tile reads a along its columns
     bint pack_a, pack_b
@@ -33,8 +34,8 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
                        ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t b_row,
                        ptrdiff_t b_col, bint b_aligned) noexcept nogil
 
-cdef void gemm(const Product *p, const char *a, const char *b, const char *init, ptrdiff_t ldi,
-               char *c, ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil
+cdef void gemm(const Product *p, const char *a, const char *b, const char *init, char *c,
+               ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil
 
 # A borrowed matrix: strides in elements, the type is NPY_FLOAT or NPY_DOUBLE.
 cdef struct View:

@@ -25,7 +25,7 @@ from libc.string cimport memset
 cimport numpy as cnp
 
 from minidl.kernels._leaf cimport (
-    MDL_ACT_identity, MDL_K_BLOCK, MDL_MAX_VECS, MDL_N_WIDTHS, leaves, mdl_leaves,
+    MDL_ACT_identity, MDL_K_BLOCK, MDL_MAX_NARROW, MDL_MAX_VECS, MDL_N_WIDTHS, leaves, mdl_leaves,
     mdl_tile_fn,
 )
 from minidl.kernels.activation cimport ActivationCall, activation_call
@@ -50,6 +50,7 @@ cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, a quarter of L2 or l
 cdef ptrdiff_t GROUP_BYTES = 832 * 1024  # of the packed panels of b that several blocks of a share
 cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of b pays, if b lies badly
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
+cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
 cdef ptrdiff_t STREAM_BYTES = 512 * 1024  # of b, from which a single row of c reads it as it lies
 cdef ptrdiff_t STRIP_BYTES = 8 * 1024     # of its sums, which wait in L1
 cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
@@ -71,17 +72,19 @@ cdef inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) noexcept nogil:
     return (a + b - 1) // b
 
 
-cdef inline bint crowded(ptrdiff_t rows, ptrdiff_t stride_bytes) noexcept nogil:
-    """True if a cache line of each of so many rows is more than half of an L1 cache of 32 KB can hold.
+cdef inline bint crowded(ptrdiff_t rows, ptrdiff_t stride_bytes, ptrdiff_t width_bytes) noexcept nogil:
+    """True if so many bytes of each of so many rows need more than half of an L1 cache of 32 KB, because the
+    rows lie where few of its sets are.
 
     A line of memory may lie in one set of 8 lines only, that of its address modulo 4 KB: rows whose distance
-    has a power of two in it share few sets.
+    has a power of two in it share few sets, unless they fill the distance.
     """
-    cdef ptrdiff_t room = 64 * 8 // 2, step = stride_bytes
+    cdef ptrdiff_t room = 64 * 8 // 2, step = stride_bytes, period = 64
     while step % 128 == 0 and room > 4:
         step //= 2
         room //= 2
-    return rows > room
+        period *= 2
+    return rows > room and width_bytes < period
 
 
 cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
@@ -111,6 +114,8 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     cdef ptrdiff_t blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
     cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred
     preferred = leaf.widths[max(1, min(m, MDL_N_WIDTHS - 1))]
+    if blocks == 1 and m >= 16 * leaf.max_rows[preferred]:
+        preferred = min(preferred, leaf.block_width)
     p.block = ceil_div(m, blocks)
     p.panels = max(1, ceil_div(vectors, preferred))
     if preferred < leaf.stretch and p.panels > 1 and vectors % preferred == 1:
@@ -119,18 +124,23 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.wide = vectors - (p.width - 1) * p.panels
     # What tiles read again and again is copied where it lies badly, if enough of them share the copy. A tile
     # that reads a along its columns takes a few elements of each of 256 cache lines, and the panel of b wants
-    # as much room beside them.
+    # as much room beside them. Rows in pages of their own are not prefetched: a copy pays for two blocks.
+    cdef bint shared = blocks > 2 or blocks == 2 and b_row * size >= PAGE
     p.pack_b = b_col != 1 or packs(m >= PACK_ROWS and (
-        blocks > 2 or not b_aligned or b_row * size % 64 != 0 or crowded(depth, b_row * size)))
+        shared or not b_aligned or b_row * size % 64 != 0
+        or crowded(depth, b_row * size, p.width * lanes * size)))
     p.pack_a = not p.swapped and (a_col != 1 and a_row != 1 or packs(
-        p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size) if a_col != 1
-        else p.panels >= 8 * PACK_PANELS and a_row * size >= 4096))
+        p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size, size) if a_col != 1
+        else p.panels >= 8 * PACK_PANELS and a_row * size >= PAGE))
     p.transposed = a_col != 1 and not p.pack_a
+    p.narrow = (n <= min(MDL_MAX_NARROW, lanes // 2) and m >= lanes and k >= lanes and a_col == 1
+                and not p.swapped)
     p.one_row = m == 1 and b_col == 1 and k * n * size >= STREAM_BYTES and not p.swapped
     # Panels that are copied for one block only share one place, which then stays in L1.
     p.group = p.panels
     if p.pack_b:
         p.group = 1 if blocks == 1 else GROUP_BYTES // (p.width * lanes * size * MDL_K_BLOCK)
+        p.group = ceil_div(p.panels, ceil_div(p.panels, p.group))
     cut_rows(p, p.block, p.heights)
 
 
@@ -167,16 +177,21 @@ cdef inline void tiles(const Product *p, const Heights *heights, ptrdiff_t n, pt
         end = heights.count
 
 
-cdef void gemm(const Product *p, const char *a, const char *b, const char *init, ptrdiff_t ldi,
-               char *c, ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil:
-    """c = epilogue(init + a b); init NULL means zero.
-
-    Row i of init starts at init + i*ldi: ldi = 0 repeats a bias row. scratch holds scratch_bytes().
-    """
+cdef void gemm(const Product *p, const char *a, const char *b, const char *init, char *c,
+               ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil:
+    """c = epilogue(init + a b): init is a row, the bias, or NULL for zeros; scratch holds scratch_bytes()."""
     if p.swapped:
-        gemm_swapped(p, a, b, init, ldi, c, ldc, scratch)
+        gemm_swapped(p, a, b, init, c, ldc, scratch)
         if epilogue != NULL:
             finish(epilogue, p.n, p.m, p.leaf.item_size, 0, 0, c, ldc)
+        return
+    cdef const char *start = init
+    if p.narrow:
+        if init == NULL:
+            start = zeros
+        p.leaf.narrow(p.m, p.n, p.k, a, p.a_row, b, p.b_row, p.b_col, start, c, ldc)
+        if epilogue != NULL:
+            finish(epilogue, p.m, p.n, p.leaf.item_size, 0, 0, c, ldc)
         return
     if p.one_row:
         gemm_row(p, a, b, init, c, scratch)
@@ -190,7 +205,6 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
     cdef ptrdiff_t lda = MDL_K_BLOCK + 64 // size if p.pack_a else p.a_col if p.transposed else p.a_row
     cdef const char *a_block
     cdef const char *b_block
-    cdef const char *start
     cdef char *to
     cdef Heights last[2]
     cdef Heights *heights
@@ -230,8 +244,8 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
                         start = zeros
                         ldfrom = 0
                     else:
-                        start = init + (i0 * ldi + j0) * size
-                        ldfrom = ldi
+                        start = init + j0 * size
+                        ldfrom = 0
                     tiles(p, &heights[panel >= p.wide], j1 - j0, vecs, kb, a_block, lda, b_block, ldb,
                           start, ldfrom, to, ldc)
                     if epilogue != NULL and p0 + kb >= p.k:
@@ -244,7 +258,7 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
 
 
 cdef void gemm_swapped(const Product *p, const char *a, const char *b, const char *init,
-                       ptrdiff_t ldi, char *c, ptrdiff_t ldc, char *scratch) noexcept nogil:
+                       char *c, ptrdiff_t ldc, char *scratch) noexcept nogil:
     """The same product by panels of c^T = b^T a^T, each transposed into c."""
     cdef const mdl_leaves *leaf = p.leaf
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
@@ -255,7 +269,7 @@ cdef void gemm_swapped(const Product *p, const char *a, const char *b, const cha
         vecs = p.width if panel < p.wide else p.width - 1
         j1 = min(j0 + vecs * lanes, p.n)
         if init != NULL:
-            leaf.pack(p.m, j1 - j0, init + j0 * ldi * size, 1, ldi, c_panel, ldp)
+            leaf.pack(p.m, j1 - j0, init, 1, 0, c_panel, ldp)
         p0 = 0
         while True:
             kb = min(MDL_K_BLOCK, p.k - p0)
@@ -338,7 +352,7 @@ cdef void share(const mdl_leaves *leaf, const View *a, const View *b, const View
                  b.col_stride, (<size_t> b.data) % 64 == 0)
     if init != NULL:
         init += j0 * size
-    gemm(&p, a.data + i0 * a.row_stride * size, b.data + j0 * b.col_stride * size, init, 0,
+    gemm(&p, a.data + i0 * a.row_stride * size, b.data + j0 * b.col_stride * size, init,
          c.data + (i0 * c.row_stride + j0) * size, c.row_stride, epilogue, scratch)
 
 
