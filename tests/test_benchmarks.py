@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minidl import compare
+from minidl import MLP, compare, init
 from minidl.engine.ops import OPS
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -246,6 +246,24 @@ def test_convergence(convergence, tmp_path):
             track("track_steps", scheme)
     for _, method in benchmarks(convergence):
         assert getattr(convergence.Convergence, method).unit
+
+
+@pytest.mark.filterwarnings("ignore::minidl.errors.InitWarning")  # some suit other activations
+def test_the_full_profile_has_every_scheme_of_the_catalogue(suite):
+    module = suite("convergence")
+    left_out = {name for names in module.LEFT_OUT.values() for name in names}
+    assert left_out <= set(init.names())
+    kinds = {type(init.get(scheme)) for scheme in module.FULL}
+    missing = {name for name in set(init.names()) - left_out if _kind(name, module.FULL) not in kinds}
+    assert missing == set(), "a new scheme belongs to FULL, or to LEFT_OUT with a reason"
+    for scheme in module.FULL:  # and each of them can be made
+        MLP([4, 32, 2], init=scheme, seed=0)
+
+
+def _kind(name, schemes):
+    """The class that a registered name makes, which may need arguments."""
+    call = next((scheme for scheme in schemes if scheme.split("(")[0] == name), name)
+    return type(init.get(call))
 
 
 def test_a_missing_data_set_is_named_with_the_way_to_get_it(convergence, monkeypatch, capsys, tmp_path):

@@ -177,3 +177,16 @@ def test_float32_is_float64_rounded():
         init.MuP(30, base=init.He()).init_layer(layer, 3, arrays[dtype])
     assert (arrays["float32"] == arrays["float64"].astype("float32")).all()
     assert math.isclose(arrays["float64"].std(), math.sqrt(2 / 100 * 30 / 100), rel_tol=0.1)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "sigmoid", "selu"])
+def test_the_default_base_serves_deep_networks_too(activation):
+    """`auto` chooses orthogonal and mirrored weights there, whose laws are those of whole fans."""
+    wide = MLP([7, 64, 64, 64, 64, 3], activation, init=init.MuP(16), seed=0)
+    base = MLP([7, 16, 16, 16, 16, 3], activation, init=init.MuP(16), seed=0)
+    auto = MLP([7, 16, 16, 16, 16, 3], activation, seed=0)
+    for name, weight in base.params.items():
+        np.testing.assert_array_equal(weight, auto.params[name], err_msg=name)  # at its own width it is auto
+    for i, ratio in enumerate([1, 4, 4, 4, 16]):  # of mean squares: 1, 1/m, 1/m^2
+        small, large = (np.mean(net.params[f"{i}.weight"] ** 2) for net in (base, wide))
+        assert small / large == pytest.approx(ratio, rel=0.5), i

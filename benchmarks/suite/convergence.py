@@ -34,7 +34,7 @@ REGULAR = (
     "normal(std=0.01)",
     "zeros",
 )
-FULL = (  # without metainit, which takes minutes to initialize one deep net
+FULL = (  # the catalogue: LEFT_OUT names the rest
     *REGULAR,
     "he_uniform",
     "he_normal(mode='fan_out')",
@@ -42,7 +42,13 @@ FULL = (  # without metainit, which takes minutes to initialize one deep net
     "xavier_normal",
     "xavier_normal(gain=4.0)",
     "lecun_uniform",
+    "uniform(-0.1, 0.1)",
+    "truncated_normal(std=0.1)",
+    "variance_scaling(mode='fan_avg')",
     "sklearn_default",
+    "ntk",
+    "small_init",
+    "mup(base_width=16)",
     "gain",
     "orthogonal(gain='relu')",
     "semi_orthogonal",
@@ -67,9 +73,28 @@ FULL = (  # without metainit, which takes minutes to initialize one deep net
     "weight_norm_init",
     "swim",
     "gradinit",
+    "metainit",  # minutes for one deep net
     "constant(0.1)",
     "ones",
 )
+LEFT_OUT = {
+    "for residual branches": ("deep_norm", "depth_scaled", "fixup", "rezero", "skip_init"),
+    "for convolutions; a dense layer gets what identity and orthogonal give": ("dirac", "delta_orthogonal"),
+    "for sine activations": ("siren",),
+    "made of other schemes, or of numbers that somebody has": (
+        "clipped",
+        "concat",
+        "fixed",
+        "from_model",
+        "pair",
+        "plan",
+        "prior_bias",
+        "scaled",
+        "split",
+        "then",
+    ),
+    "the law of an orthogonal matrix, element by element": ("sphere_coordinate",),
+}
 SCHEMES = choose(COMMON, REGULAR, FULL)
 
 

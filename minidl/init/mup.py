@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from minidl.errors import OptionError
@@ -12,6 +12,7 @@ from minidl.init.base import Initializer, Rule
 from minidl.init.constant import Zeros
 from minidl.init.registry import get, register
 from minidl.init.scaled import Scaled
+from minidl.init.spec import LayerSpec
 from minidl.options import count, flag, significant
 
 __all__ = ["MuP"]
@@ -130,7 +131,8 @@ class MuP(Rule):
             return Zeros(), "output layer: zero readout"
         if not spec.fan_in or not spec.fan_out:
             return base, reason
-        wanted = base.variance(spec.fan_in / m_in, spec.fan_out / m_out)
+        there = _layer_of_base(spec, m_in, m_out)
+        wanted = self.base.resolve(there)[0].variance(there.fan_in, there.fan_out)
         wanted /= m_in**2 if spec.role == "output" else m_in
         own = base.variance(spec.fan_in, spec.fan_out)
         if not (wanted > 0.0 and own > 0.0):
@@ -149,3 +151,10 @@ class MuP(Rule):
         for spec in specs:
             self.resolve(spec)
         self.base.check_network(specs)
+
+
+def _layer_of_base(spec: LayerSpec, m_in: float, m_out: float) -> LayerSpec:
+    """Return what the layer is in the base net: as many times narrower on either side."""
+    narrower = {"i": m_in, "o": m_out}
+    shape = (round(n / narrower.get(axis, 1.0)) for axis, n in zip(spec.axes.axes, spec.shape, strict=True))
+    return replace(spec, shape=tuple(shape))
