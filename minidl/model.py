@@ -385,8 +385,10 @@ class Sequential:
         -------
         ndarray, shape (n, n_outputs)
         """
-        if self._small_predictor is not None and n_threads is None and not check_finite:
-            output = self._small_predictor(X)
+        alone = n_threads is None or (type(n_threads) is int and n_threads == 1)
+        small = self._small_predictor if alone else None
+        if small is not None and not check_finite:
+            output = small(X)
             if output is not None:
                 return output
         training.check_threads(n_threads)
@@ -394,9 +396,11 @@ class Sequential:
         n_inputs = self.n_inputs if self.built else self.declared_inputs
         x = as_features(X, self.dtype, n_inputs, check_finite=check_finite)
         self.build(x.shape[1])
-        output, short = prediction.predict(self, x, n_threads)
-        if short is not None:  # the next call like this one will take it
-            self._small_predictor = short
+        output = None if small is None else small(x)
+        if output is None:
+            output, flops = prediction.predict(self, x, n_threads)
+            if self._small_predictor is None or self._small_predictor.is_stale():
+                self._small_predictor = prediction.small_predictor(self, len(x), flops)
         return output
 
     def predict_proba(self, X, *, check_finite: bool = False, n_threads=None) -> np.ndarray:

@@ -12,17 +12,14 @@ from minidl.lowering import Task, lower
 from minidl.training import EVALUATION_BATCH
 
 
-def predict(net, x: np.ndarray, n_threads: int | None = None) -> tuple[np.ndarray, SmallPredictor | None]:
-    """Return the outputs for features that fit the network, and the short way if they were little work.
+def predict(net, x: np.ndarray, n_threads: int | None = None) -> tuple[np.ndarray, float]:
+    """Return the outputs for features that fit the network, and the operations for each row.
 
     Examples
     --------
     >>> net = minidl.MLP([2, 3], init="ones", seed=0)
-    >>> output, short = predict(net, np.ones((1, 2), np.float32))
-    >>> output
-    array([[2., 2., 2.]], dtype=float32)
-    >>> bool(np.all(short(np.ones((1, 2), np.float32)) == output))
-    True
+    >>> predict(net, np.ones((1, 2), np.float32))
+    (array([[2., 2., 2.]], dtype=float32), 12.0)
     """
     n_rows = len(x)
     batch = min(n_rows, EVALUATION_BATCH)
@@ -33,12 +30,29 @@ def predict(net, x: np.ndarray, n_threads: int | None = None) -> tuple[np.ndarra
         done = 0
         while done < n_steps:
             done, _ = bound.run(n_rows, done, n_steps, None, n_threads=n_threads)
-        flops = bound.program.flops(1)
-    return output, _short_way(net, flops) if n_rows * flops <= SMALL_FLOPS else None
+        return output, bound.program.flops(1)
 
 
-def _short_way(net, flops: float) -> SmallPredictor:
-    """Return what calls like this one can use, with a program for as many rows as are little work."""
+def small_predictor(net, n_rows: int, flops: float) -> SmallPredictor | None:
+    """Return a short way for predictions of so many rows, if these are little work, and for more of them.
+
+    Parameters
+    ----------
+    net : Sequential
+    n_rows : int
+    flops : float
+        Operations for each row.
+
+    Examples
+    --------
+    >>> net = minidl.MLP([2, 3], init="ones", seed=0)
+    >>> small_predictor(net, 1, 12.0)(np.ones((4, 2), np.float32)).shape
+    (4, 3)
+    >>> small_predictor(net, 1, 1e12) is None
+    True
+    """
+    if n_rows * flops > SMALL_FLOPS:
+        return None
     batch = int(min(EVALUATION_BATCH, max(1.0, SMALL_FLOPS / max(flops, 1.0))))
     program = lower(net.layers, net.n_inputs, net.params.layout, Task("predict"), batch)
     return SmallPredictor(BoundProgram(program, net.params.flat), net.n_inputs, net.n_outputs)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from helpers import DTYPES, ISA_LEVELS, at_offset
 
-from minidl import SGD, Activation, Dense, Sequential, kernels
+from minidl import SGD, Activation, Dense, Sequential, kernels, prediction
+from minidl.errors import OptionError
+from minidl.lowering import lower
 
 WIDTH = 13
 NETS = {
@@ -359,3 +361,33 @@ def test_subnormal_inputs_give_the_same_bits_on_both_ways(kind, dtype):
     X[1] = tiny / 4
     X[3, ::2] = -tiny / 2
     assert same_as_general(net, X) == b"".join(net.predict(row[None]).tobytes() for row in X)
+
+
+def test_the_short_way_is_made_once_and_serves_whatever_is_little_work(monkeypatch):
+    """One thread asked for, features of another dtype, a look at every number: none makes it again."""
+    net = network()
+    expected = net.predict(inputs(2))
+    made = []
+    monkeypatch.setattr(prediction, "lower", lambda *args: made.append(args) or lower(*args))
+    monkeypatch.setattr(prediction, "predict", None)  # the general path
+    X = inputs(2)
+    for options in ({}, {"n_threads": 1}, {"check_finite": True}):
+        for features in (X, X.astype(np.float64), X.tolist(), np.asfortranarray(X)):
+            np.testing.assert_array_equal(net.predict(features, **options), expected)
+    monkeypatch.undo()
+    monkeypatch.setattr(prediction, "lower", lambda *args: made.append(args) or lower(*args))
+    np.testing.assert_array_equal(net.predict(X, n_threads=2), expected)  # as many as were asked for
+    np.testing.assert_array_equal(net.predict(inputs(600))[:0], expected[:0])
+    assert made == []
+    for bad in (True, 1.0, "1"):
+        with pytest.raises(OptionError, match="n_threads"):
+            net.predict(X, n_threads=bad)
+
+
+def test_another_instruction_set_level_gets_a_short_way_of_its_own():
+    net = network()
+    for level in (*ISA_LEVELS, ISA_LEVELS[0]):
+        with kernels.use_isa(level):
+            net.predict(inputs(2))
+            assert not net._small_predictor.is_stale()
+            assert short_way(net, inputs(2)) is not None

@@ -88,6 +88,10 @@ cdef class SmallPredictor:
         self.run(rows)
         return result
 
+    def is_stale(self):
+        """Return whether another instruction set level is in use now."""
+        return self.bound.plan.leaf != leaves(self.item_size == 8)
+
     cdef void run(self, ptrdiff_t rows) noexcept:
         cdef Plan *plan = &self.bound.plan
         cdef Step step
