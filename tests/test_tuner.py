@@ -149,6 +149,26 @@ def test_a_team_that_became_slower_is_tried_again_at_once():
     assert machine.settle(limit=2) == 1
 
 
+def test_larger_teams_that_lose_again_and_again_are_tried_less_often():
+    machine = Machine({1: 0.004, 2: 0.01})
+    gaps, tried_at = [], 0.0
+    while machine.now < 60.0:
+        machine.run(limit=2)
+        if machine.teams[-1] == 2:
+            if machine.now - tried_at > 0.5:
+                gaps.append(round(machine.now - tried_at, 6))
+            tried_at = machine.now
+    assert gaps == sorted(gaps)
+    assert gaps[0] == pytest.approx(HOLD_SECONDS, abs=0.2)
+    assert gaps[-1] == pytest.approx(tuner.LONGEST_HOLD, abs=0.2)
+    machine.costs[2] = 0.002  # a core has become free
+    before = machine.now
+    while machine.teams[-1] != 2 or machine.tuner.trying:
+        machine.run(limit=2)
+    assert machine.now - before < tuner.LONGEST_HOLD + 0.2
+    assert machine.tuner.hold == HOLD_SECONDS
+
+
 def test_a_lower_limit_is_obeyed_at_once():
     machine = Machine({1: 0.01, 2: 0.006, 3: 0.005, 4: 0.003, 8: 0.001})
     assert machine.settle(limit=8) == 8

@@ -2,9 +2,10 @@
 
 An estimate from the number of operations knows nothing of the machine's memory, of other processes on its
 cores, or of what a virtual machine calls a core. A training step runs thousands of times, and its bits do not
-depend on the team; so the teams are tried at the beginning, and the fastest does the rest. Each second it
-proves itself again, beside the larger ones, which costs little; if it has become slow, because somebody else
-needs a core, the smaller ones are tried, too.
+depend on the team; so the teams are tried at the beginning, and the fastest does the rest. After a second it
+proves itself again, beside the larger ones; if it wins again, it is left alone for twice as long each time,
+because teams that are too large cost time. If it has become slow, because somebody else needs a core, the
+smaller ones are tried, too, and at once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from minidl.kernels import threads
 
 TRIAL_SECONDS = 0.003  # of one trial
 TRIALS = 2  # of each team; the faster counts
-HOLD_SECONDS = 1.0  # before the teams are tried again
+HOLD_SECONDS = 1.0  # before the teams are tried again, at first
+LONGEST_HOLD = 8.0  # ... and after larger teams have lost again and again
 WORTH = 0.97  # a larger team must be at least so much faster
 SLOWER = 1.3  # a team that has become so much slower is put to the test at once, beside the smaller ones
 LEAST_FLOPS = 1e6  # of each thread: below, waking it costs more than it can do
@@ -44,6 +46,7 @@ class TeamTuner:
         self.remembered = (0, 0.0)  # the team chosen last, and its seconds per operation then
         self.trying = False
         self.decided_at = 0.0
+        self.hold = HOLD_SECONDS
 
     def choose(self, flops: float, limit: int | None = None) -> tuple[int, float]:
         """Return the team for a step of so many operations, and how long to keep it at most.
@@ -61,7 +64,7 @@ class TeamTuner:
         teams = _teams(flops, threads.limit()[0] if limit is None else limit)
         if len(teams) == 1:
             return 1, float("inf")
-        if self.best in teams and self.clock() - self.decided_at < HOLD_SECONDS:
+        if self.best in teams and self.clock() - self.decided_at < self.hold:
             return self.best, HOLD_SECONDS
         if self.best is not None:  # time to try again, but smaller teams only if this one has become slow
             self.remembered = (self.best, min(self.costs.get(self.best, [float("inf")])))
@@ -82,6 +85,8 @@ class TeamTuner:
         for team in teams[1:]:
             if min(self.costs[team]) < WORTH * min(self.costs[self.best]):
                 self.best = team
+        again = self.best == self.remembered[0] and self.best < teams[-1]
+        self.hold = min(2.0 * self.hold, LONGEST_HOLD) if again else HOLD_SECONDS
         self.decided_at = self.clock()
         return self.best, HOLD_SECONDS
 
