@@ -49,6 +49,7 @@ cnp.import_array()
 cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, a quarter of L2 or less
 cdef ptrdiff_t GROUP_BYTES = 832 * 1024  # of the packed panels of b that several blocks of a share
 cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of b pays, if b lies badly
+cdef ptrdiff_t PAGE_ROWS = 64       # ... if each row of b has another page
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
 cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
 cdef ptrdiff_t STREAM_BYTES = 512 * 1024  # of b, from which a single row of c reads it as it lies
@@ -114,7 +115,7 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     cdef ptrdiff_t blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
     cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred
     preferred = leaf.widths[max(1, min(m, MDL_N_WIDTHS - 1))]
-    if blocks == 1 and m >= 16 * leaf.max_rows[preferred]:
+    if blocks == 1 and m >= 4 * leaf.max_rows[preferred] and (b_col != 1 or b_row * size < PAGE):
         preferred = min(preferred, leaf.block_width)
     p.block = ceil_div(m, blocks)
     p.panels = max(1, ceil_div(vectors, preferred))
@@ -124,8 +125,8 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.wide = vectors - (p.width - 1) * p.panels
     # What tiles read again and again is copied where it lies badly, if enough of them share the copy. A tile
     # that reads a along its columns takes a few elements of each of 256 cache lines, and the panel of b wants
-    # as much room beside them. Rows in pages of their own are not prefetched: a copy pays for two blocks.
-    cdef bint shared = blocks > 2 or blocks == 2 and b_row * size >= PAGE
+    # as much room beside them. Rows in pages of their own are not prefetched, and need fewer rows of c.
+    cdef bint shared = blocks > 2 or m >= PAGE_ROWS and b_row * size >= PAGE
     p.pack_b = b_col != 1 or packs(m >= PACK_ROWS and (
         shared or not b_aligned or b_row * size % 64 != 0
         or crowded(depth, b_row * size, p.width * lanes * size)))
