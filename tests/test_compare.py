@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -492,3 +493,14 @@ def test_a_picture_of_an_unknown_kind_is_refused_before_the_work(monkeypatch, ca
 
 def test_lists_are_cut_at_commas_outside_of_brackets():
     assert command.split("--init", "a, b(1, [2, 3]),c") == ["a", "b(1, [2, 3])", "c"]
+
+
+def test_a_signal_that_overflows_is_infinite_without_a_warning():
+    task = compare.TASKS["spirals"].with_options(steps=10, learning_rates=(0.1,), seeds=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        record = compare.measure(
+            compare.Cell("spirals", "relu", 60, "constant(3.0)"), task, compare.load("spirals")
+        )
+    assert (record["rms"], record["contrast"]) == (None, 0.0)
+    assert record["diverged"] == 1

@@ -216,8 +216,10 @@ def _start(cell: Cell, task: Task, rows: Rows, lr: float, seed: int) -> tuple[fl
     net, optimizer = _make(cell, task, rows, lr, seed)
     _initialize(net, rows.X, rows.y, optimizer)
     z = net.preactivations(rows.X[:ROWS_TO_LOOK_AT])[str(cell.depth - 1)].astype(np.float64)
-    rms, between = float(np.sqrt(np.mean(z * z))), float(np.sqrt(np.mean(z.var(axis=0))))
-    return rms, between / rms if rms > 0.0 and math.isfinite(rms) else 0.0
+    rms = float(np.sqrt(np.mean(z * z)))
+    if not 0.0 < rms < math.inf:  # nothing came through, or the signal overflowed
+        return rms, 0.0
+    return rms, float(np.sqrt(np.mean(z.var(axis=0)))) / rms
 
 
 def _train_once(cell: Cell, task: Task, rows: Rows, lr: float, seed: int) -> dict:
