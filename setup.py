@@ -33,7 +33,8 @@ CYTHON = ["-Wno-unused-function", *COMMON]
 LINK = SANITIZE if DEBUG else ["-Wl,-s"] if platform.system() == "Linux" else []
 
 # The one table of levels: csrc/dispatch.c tests for exactly these features at run time.
-V3 = ["-mavx2", "-mfma", "-mbmi2"]
+# PREFETCHW needs no test: a CPU of this level that does not know it takes it for a NOP.
+V3 = ["-mavx2", "-mfma", "-mbmi2", "-mprfchw"]
 V4 = [*V3, "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mprefer-vector-width=512"]
 X86 = {"x86_v3": V3, "x86_v4": V4}
 NEON = {"neon": []}

@@ -22,14 +22,22 @@
 #define MDL_N_WIDTHS 7  /* entries of mdl_leaves.widths */
 #define MDL_MAX_NARROW 6 /* most columns of a narrow product */
 
+/* Variants of a register tile. */
+#define MDL_TILE_PARTIAL 0 /* the last vector of each row has fewer lanes */
+#define MDL_TILE_FULL 1    /* n == vecs * lanes */
+#define MDL_TILE_FETCH 2   /* full, and fetches what the next tiles will read; not for a transposed a */
+#define MDL_N_TILES 3
+
 /* --- matmul ------------------------------------------------------------------------------------ */
 
 /* c = init + a b for one register tile, with the block rule of minidl-num-1 for one block (k <= 256).
    n counts columns, (vecs-1)*lanes < n <= vecs*lanes. Row i of init is init + i*ldi: ldi = 0 repeats a
    bias row, init = c with ldi = ldc accumulates. In the transposed variant element (i, p) of a is
-   a[p*lda + i], else a[i*lda + p]. */
+   a[p*lda + i], else a[i*lda + p]. The variant that fetches asks for the cache line so many bytes after each
+   row of b that it reads; the others ignore `ahead`. */
 typedef void mdl_tile_fn(ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda, const void *b,
-                         ptrdiff_t ldb, const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc);
+                         ptrdiff_t ldb, const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc,
+                         ptrdiff_t ahead);
 
 /* c = init + a b by all of minidl-num-1, for n = 1, ..., MDL_MAX_NARROW columns and at least as many rows as
    a vector has lanes. Every row begins with init; element (p, j) of b is b[p*b_row + j*b_col]. */
@@ -92,6 +100,10 @@ typedef void mdl_row_argmax_fn(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdi
 /* out[i * ldo] = max |x| over row i, +inf if there is a NaN. */
 typedef void mdl_row_largest_fn(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx, double *out,
                                 ptrdiff_t ldo);
+
+/* Row r of `to` = row index[r] of `source`; strides and `bytes` of a row in bytes, of any dtype. */
+typedef void mdl_gather_fn(ptrdiff_t rows, ptrdiff_t bytes, const int64_t *index, const char *source,
+                           ptrdiff_t source_stride, char *to, ptrdiff_t to_stride);
 
 /* 1 if all of x is finite, else 0. */
 typedef int mdl_all_finite_fn(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx);
@@ -167,8 +179,8 @@ typedef struct {
     ptrdiff_t widths[MDL_N_WIDTHS];       /* preferred vectors of a panel with so many rows */
     ptrdiff_t block_width;                /* ... at most, if all of many rows are one block */
     ptrdiff_t stretch;                    /* ... which may be one more, up to this */
-    /* [n == vectors * lanes][a transposed][rows][vectors], NULL beyond max_rows */
-    mdl_tile_fn *tile[2][2][MDL_MAX_ROWS + 1][MDL_MAX_VECS + 1];
+    /* [MDL_TILE_...][a transposed][rows][vectors], NULL beyond max_rows */
+    mdl_tile_fn *tile[MDL_N_TILES][2][MDL_MAX_ROWS + 1][MDL_MAX_VECS + 1];
     mdl_narrow_fn *narrow;
     mdl_chain_rows_fn *chain_rows;
     mdl_add_row_fn *add_row;
@@ -184,6 +196,7 @@ typedef struct {
     mdl_row_reduce_fn *row_sum, *row_max;
     mdl_row_argmax_fn *row_argmax;
     mdl_row_largest_fn *row_largest;
+    mdl_gather_fn *gather;
     mdl_all_finite_fn *all_finite;
     mdl_loss_fn *loss[MDL_N_LOSS];
     mdl_sgd_fn *sgd;

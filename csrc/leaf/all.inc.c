@@ -8,6 +8,7 @@
 #include "gemm_row.inc.c"
 #include "pack.inc.c"
 #include "gemm_narrow.inc.c"
+#include "gather.inc.c"
 #include "map.inc.c"
 #include "vmath.inc.c"
 #include "reduce.inc.c"
@@ -58,6 +59,7 @@ const mdl_leaves TABLE_NAME = {
     .row_max = row_max,
     .row_argmax = row_argmax,
     .row_largest = row_largest,
+    .gather = gather,
     .all_finite = all_finite,
     .loss = {MDL_LOSSES(ENTRY_LOSS)},
     .sgd = sgd,

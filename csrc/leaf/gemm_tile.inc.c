@@ -51,10 +51,12 @@
 #define A_AT(row) (transposed ? a[row] : base[(row) / 3][((row) % 3) * lda])
 #define B_AT(j) (full || (j) < vecs - 1 ? v_load(b + (j) * VL) : v_load_tail(b + (j) * VL, tail))
 
-INLINE void tile(const int transposed, const int rows, const int vecs, const int full, ptrdiff_t n,
+INLINE void tile(const int kind, const int transposed, const int rows, const int vecs, ptrdiff_t n,
                  ptrdiff_t k, const real *restrict a, ptrdiff_t lda, const real *restrict b,
-                 ptrdiff_t ldb, const real *init, ptrdiff_t ldi, real *c, ptrdiff_t ldc)
+                 ptrdiff_t ldb, const real *init, ptrdiff_t ldi, real *c, ptrdiff_t ldc,
+                 ptrdiff_t ahead)
 {
+    const int full = kind != MDL_TILE_PARTIAL;
     const vtail tail = v_tail(full ? VL : n - (vecs - 1) * VL);
     const real *base[MDL_MAX_ROWS / 3];
     vec acc[MDL_MAX_ROWS][MDL_MAX_VECS];
@@ -79,6 +81,8 @@ INLINE void tile(const int transposed, const int rows, const int vecs, const int
 
 #pragma GCC unroll 2
     for (; k > 0; k--) {
+        if (kind == MDL_TILE_FETCH)
+            __builtin_prefetch((const char *)b + ahead, 0, 2); /* to L2 */
         if (rows >= vecs) {
 #pragma GCC unroll 8
             for (int j = 0; j < vecs; j++)
@@ -126,25 +130,26 @@ INLINE void tile(const int transposed, const int rows, const int vecs, const int
     }
 }
 
-/* Full and partial tiles are functions of their own: together they would spill registers. */
-#define TILE_FUNCTION(name, transposed, rows, vecs, full)                                         \
-    static void name(ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda, const void *b,       \
-                     ptrdiff_t ldb, const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc)      \
+/* The variants are functions of their own: together they would spill registers. */
+#define TILE_FUNCTION(name, kind, transposed, rows, vecs)                                         \
+    static void name##_##rows##x##vecs(                                                           \
+        ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda, const void *b, ptrdiff_t ldb,     \
+        const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc, ptrdiff_t ahead)                 \
     {                                                                                             \
-        tile(transposed, rows, vecs, full, n, k, a, lda, b, ldb, init, ldi, c, ldc);              \
+        tile(kind, transposed, rows, vecs, n, k, a, lda, b, ldb, init, ldi, c, ldc, ahead);       \
     }
-#define DEFINE_PARTIAL(rows, vecs)                                                                \
-    TILE_FUNCTION(partial_n_##rows##x##vecs, 0, rows, vecs, 0)                                    \
-    TILE_FUNCTION(partial_t_##rows##x##vecs, 1, rows, vecs, 0)
-#define ENTRY_PARTIAL(rows, vecs)                                                                 \
-    [0][0][rows][vecs] = partial_n_##rows##x##vecs, [0][1][rows][vecs] = partial_t_##rows##x##vecs,
-TILE_SHAPES(DEFINE_PARTIAL)
+#define DEFINE_TILES(rows, vecs)                                                                  \
+    TILE_FUNCTION(partial_n, MDL_TILE_PARTIAL, 0, rows, vecs)                                     \
+    TILE_FUNCTION(partial_t, MDL_TILE_PARTIAL, 1, rows, vecs)                                     \
+    TILE_FUNCTION(full_n, MDL_TILE_FULL, 0, rows, vecs)                                           \
+    TILE_FUNCTION(full_t, MDL_TILE_FULL, 1, rows, vecs)                                           \
+    TILE_FUNCTION(fetch_n, MDL_TILE_FETCH, 0, rows, vecs)
+TILE_SHAPES(DEFINE_TILES)
 
-#define DEFINE_FULL(rows, vecs)                                                                   \
-    TILE_FUNCTION(full_n_##rows##x##vecs, 0, rows, vecs, 1)                                       \
-    TILE_FUNCTION(full_t_##rows##x##vecs, 1, rows, vecs, 1)
-#define ENTRY_FULL(rows, vecs)                                                                    \
-    [1][0][rows][vecs] = full_n_##rows##x##vecs, [1][1][rows][vecs] = full_t_##rows##x##vecs,
-TILE_SHAPES(DEFINE_FULL)
-
-#define TILE_TABLE {TILE_SHAPES(ENTRY_PARTIAL) TILE_SHAPES(ENTRY_FULL)}
+#define ENTRIES(rows, vecs)                                                                       \
+    [MDL_TILE_PARTIAL][0][rows][vecs] = partial_n_##rows##x##vecs,                                \
+    [MDL_TILE_PARTIAL][1][rows][vecs] = partial_t_##rows##x##vecs,                                \
+    [MDL_TILE_FULL][0][rows][vecs] = full_n_##rows##x##vecs,                                      \
+    [MDL_TILE_FULL][1][rows][vecs] = full_t_##rows##x##vecs,                                      \
+    [MDL_TILE_FETCH][0][rows][vecs] = fetch_n_##rows##x##vecs,
+#define TILE_TABLE {TILE_SHAPES(ENTRIES)}

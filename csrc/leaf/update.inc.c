@@ -33,6 +33,10 @@ INLINE vmask sgd_vector(const int momentum, const int decay, vec *w, vec *v, vec
     return good;
 }
 
+/* Elements ahead of the update from which its core asks for the parameters as their owner. All cores of a team
+   have read them, and a store that has to ask then waits, one line after the other. */
+#define OWN_AHEAD (1024 / MDL_SIZE)
+
 INLINE int sgd_loop(const int momentum, const int decay, ptrdiff_t n, real *param, real *velocity,
                     const real *grad, const sgd_constants *k)
 {
@@ -40,6 +44,7 @@ INLINE int sgd_loop(const int momentum, const int decay, ptrdiff_t n, real *para
     ptrdiff_t i = 0;
     vec w, v = v_zero();
     for (; i + VL <= n; i += VL) {
+        __builtin_prefetch(param + i + OWN_AHEAD, 1);
         w = v_load(param + i);
         if (momentum)
             v = v_load(velocity + i);

@@ -4,8 +4,6 @@ They find their operands by position, in the order of ``OpKind.operands`` (minid
 the arithmetic to minidl/kernels and csrc/leaf.
 """
 
-from libc.string cimport memcpy
-
 from minidl.engine.plan cimport CACHE_LINE, BoundOp, CachedProduct, Plan, Step
 from minidl.kernels._leaf cimport mdl_sgd
 from minidl.kernels.matmul cimport Epilogue, Product, gemm, plan_product, scratch_bytes
@@ -49,10 +47,11 @@ cdef inline bint is_new(CachedProduct *share, BoundOp *op, ptrdiff_t rows,
 
 cdef void run_gather(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                      ptrdiff_t n_threads) noexcept nogil:
-    cdef ptrdiff_t r, r0, r1
+    # source, y
+    cdef ptrdiff_t r0, r1
     cut(step.rows, 1, thread, n_threads, &r0, &r1)
-    for r in range(r0, r1):
-        memcpy(op.p[1] + r * op.stride[1], op.p[0] + step.index[r] * op.stride[0], op.bytes)
+    op.leaf.gather(r1 - r0, op.bytes, step.index + r0, op.p[0], op.stride[0], op.p[1] + r0 * op.stride[1],
+                   op.stride[1])
 
 
 cdef void run_dense(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,

@@ -7,6 +7,9 @@ cdef extern from "minidl.h" nogil:
         MDL_K_BLOCK
         MDL_MAX_VECS
         MDL_MAX_NARROW
+        MDL_TILE_PARTIAL
+        MDL_TILE_FULL
+        MDL_TILE_FETCH
         MDL_N_WIDTHS
         MDL_MAX_CHAINS
         MDL_N_VMATH
@@ -17,7 +20,7 @@ cdef extern from "minidl.h" nogil:
         MDL_SPLITS_FMA
         MDL_ROUNDS_OTHERWISE
     ctypedef void mdl_tile_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, ptrdiff_t,
-                              const void *, ptrdiff_t, void *, ptrdiff_t) noexcept
+                              const void *, ptrdiff_t, void *, ptrdiff_t, ptrdiff_t) noexcept
     ctypedef void mdl_narrow_fn(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *,
                                 ptrdiff_t, ptrdiff_t, const void *, void *, ptrdiff_t) noexcept
     ctypedef void mdl_chain_rows_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *,
@@ -43,6 +46,8 @@ cdef extern from "minidl.h" nogil:
     ctypedef void mdl_row_argmax_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, int64_t *) noexcept
     ctypedef void mdl_row_largest_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, double *,
                                      ptrdiff_t) noexcept
+    ctypedef void mdl_gather_fn(ptrdiff_t, ptrdiff_t, const int64_t *, const char *, ptrdiff_t, char *,
+                                ptrdiff_t) noexcept
     ctypedef int mdl_all_finite_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t) noexcept
     ctypedef void mdl_loss_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, ptrdiff_t,
                               const void *, double, void *, ptrdiff_t, double *, double *,
@@ -67,7 +72,7 @@ cdef extern from "minidl.h" nogil:
         ptrdiff_t widths[7]
         ptrdiff_t block_width
         ptrdiff_t stretch
-        mdl_tile_fn *tile[2][2][13][9]
+        mdl_tile_fn *tile[3][2][13][9]
         mdl_narrow_fn *narrow
         mdl_chain_rows_fn *chain_rows
         mdl_add_row_fn *add_row
@@ -85,6 +90,7 @@ cdef extern from "minidl.h" nogil:
         mdl_row_reduce_fn *row_max
         mdl_row_argmax_fn *row_argmax
         mdl_row_largest_fn *row_largest
+        mdl_gather_fn *gather
         mdl_all_finite_fn *all_finite
         mdl_loss_fn *loss[1]
         mdl_sgd_fn *sgd

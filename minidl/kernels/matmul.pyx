@@ -25,8 +25,8 @@ from libc.string cimport memset
 cimport numpy as cnp
 
 from minidl.kernels._leaf cimport (
-    MDL_ACT_identity, MDL_K_BLOCK, MDL_MAX_NARROW, MDL_MAX_VECS, MDL_N_WIDTHS, leaves, mdl_leaves,
-    mdl_tile_fn,
+    MDL_ACT_identity, MDL_K_BLOCK, MDL_MAX_NARROW, MDL_MAX_VECS, MDL_N_WIDTHS, MDL_TILE_FETCH,
+    MDL_TILE_FULL, MDL_TILE_PARTIAL, leaves, mdl_leaves, mdl_tile_fn,
 )
 from minidl.kernels.activation cimport ActivationCall, activation_call
 from minidl.kernels.packing cimport packs
@@ -52,6 +52,7 @@ cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of 
 cdef ptrdiff_t PAGE_ROWS = 64       # ... if each row of b has another page
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
 cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
+cdef ptrdiff_t FETCH_BYTES = 256 * 1024   # of b, from which its panels are fetched ahead of their use
 cdef ptrdiff_t STREAM_BYTES = 512 * 1024  # of b, from which a single row of c reads it as it lies
 cdef ptrdiff_t STRIP_BYTES = 8 * 1024     # of its sums, which wait in L1
 cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
@@ -134,7 +135,10 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
         p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size, size) if a_col != 1
         else p.panels >= 8 * PACK_PANELS and a_row * size >= PAGE))
     p.transposed = a_col != 1 and not p.pack_a
-    p.narrow = (n <= min(MDL_MAX_NARROW, lanes // 2) and m >= lanes and k >= lanes and a_col == 1
+    # A large b waits in another cache or in memory, perhaps as another core wrote it. If it is read once, every
+    # panel comes from there.
+    p.fetch = blocks == 1 and not p.pack_b and not p.transposed and k * n * size >= FETCH_BYTES
+    p.narrow = (0 < n <= min(MDL_MAX_NARROW, lanes // 2) and m >= lanes and k >= lanes and a_col == 1
                 and not p.swapped)
     p.one_row = m == 1 and b_col == 1 and k * n * size >= STREAM_BYTES and not p.swapped
     # Panels that are copied for one block only share one place, which then stays in L1.
@@ -157,17 +161,24 @@ cdef inline void cut_rows(const Product *p, ptrdiff_t m, Heights *heights) noexc
 
 cdef inline void tiles(const Product *p, const Heights *heights, ptrdiff_t n, ptrdiff_t vecs,
                        ptrdiff_t k, const char *a, ptrdiff_t lda, const char *b, ptrdiff_t ldb,
-                       const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc) noexcept nogil:
-    """One panel of c, one block of k."""
+                       const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc,
+                       ptrdiff_t ahead) noexcept nogil:
+    """One panel of c, one block of k. The next panel of b is so many bytes ahead; 0 if it need not be fetched."""
     cdef const mdl_leaves *leaf = p.leaf
-    cdef ptrdiff_t size = leaf.item_size, rows = heights.rows, end = heights.tall, t = 0
+    cdef ptrdiff_t size = leaf.item_size, rows = heights.rows, end = heights.tall, t = 0, lines = 0
     cdef ptrdiff_t a_step = size if p.transposed else lda * size
-    cdef bint full = n == vecs * leaf.lanes
+    cdef int kind = MDL_TILE_FULL if n == vecs * leaf.lanes else MDL_TILE_PARTIAL
     cdef mdl_tile_fn *tile
+    if ahead != 0 and kind == MDL_TILE_FULL:
+        lines = ceil_div(n * size, 64)  # each of the first tiles fetches one line of every row
     while True:
-        tile = leaf.tile[full][p.transposed][rows][vecs]
+        tile = leaf.tile[kind][p.transposed][rows][vecs]
         while t < end:
-            tile(n, k, a, lda, b, ldb, init, ldi, c, ldc)
+            if t < lines:
+                leaf.tile[MDL_TILE_FETCH][0][rows][vecs](n, k, a, lda, b, ldb, init, ldi, c, ldc,
+                                                         ahead + 64 * t)
+            else:
+                tile(n, k, a, lda, b, ldb, init, ldi, c, ldc, 0)
             a += rows * a_step
             c += rows * ldc * size
             init += rows * ldi * size
@@ -202,7 +213,7 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
     cdef const mdl_leaves *leaf = p.leaf
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
     cdef char *panels = panels_of(scratch)
-    cdef ptrdiff_t i0, i1, j0, j1, p0 = 0, kb, first, panel, vecs, ldb, ldfrom
+    cdef ptrdiff_t i0, i1, j0, j1, p0 = 0, kb, first, panel, vecs, ldb, ldfrom, ahead
     cdef ptrdiff_t lda = MDL_K_BLOCK + 64 // size if p.pack_a else p.a_col if p.transposed else p.a_row
     cdef const char *a_block
     cdef const char *b_block
@@ -247,8 +258,13 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
                     else:
                         start = init + j0 * size
                         ldfrom = 0
+                    ahead = 0
+                    if p.fetch and panel + 1 < p.panels:
+                        ahead = (j1 - j0) * size
+                    elif p.fetch and p0 + kb < p.k:  # the first panel of the next block of k
+                        ahead = (kb * p.b_row - j0) * size
                     tiles(p, &heights[panel >= p.wide], j1 - j0, vecs, kb, a_block, lda, b_block, ldb,
-                          start, ldfrom, to, ldc)
+                          start, ldfrom, to, ldc, ahead)
                     if epilogue != NULL and p0 + kb >= p.k:
                         finish(epilogue, i1 - i0, j1 - j0, size, i0, j0, to, ldc)
                 i0 = i1
@@ -278,7 +294,7 @@ cdef void gemm_swapped(const Product *p, const char *a, const char *b, const cha
             if p0 == 0 and init == NULL:
                 start, ldfrom = zeros, 0
             tiles(p, &p.heights[panel >= p.wide], j1 - j0, vecs, kb, b + p0 * p.a_col * size, p.a_col,
-                  a + (p0 * p.b_row + j0) * size, p.b_row, start, ldfrom, c_panel, ldp)
+                  a + (p0 * p.b_row + j0) * size, p.b_row, start, ldfrom, c_panel, ldp, 0)
             p0 += kb
             if p0 >= p.k:
                 break
