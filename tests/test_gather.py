@@ -11,7 +11,7 @@ from minidl.lowering import Task, lower
 
 
 def gathered(X, labels, index, batch, n_threads=1):
-    """Run a pass over the rows of an index list; yield each batch of x and of labels as the program saw it."""
+    """Run a pass over the rows of an index list; yield each batch of x and labels as the program saw it."""
     width = X.shape[1]
     net = Sequential([Dense(2)], n_inputs=width, seed=0, dtype=X.dtype.name)
     layout = net.params.layout

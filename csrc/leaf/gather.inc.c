@@ -1,7 +1,7 @@
 /* The rows of a batch, picked from a data set. They lie anywhere, so no CPU foresees the next one; and what they
    are copied to was read by all cores of the team in the last step, so that each line has to be taken back. */
 
-#define GATHER_AHEAD 1024 /* bytes that are under way while a row is copied */
+#define GATHER_AHEAD 8192 /* bytes that are under way while a row is copied */
 
 static void gather(ptrdiff_t rows, ptrdiff_t bytes, const int64_t *index, const char *source,
                    ptrdiff_t source_stride, char *to, ptrdiff_t to_stride)

@@ -135,8 +135,8 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
         p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size, size) if a_col != 1
         else p.panels >= 8 * PACK_PANELS and a_row * size >= PAGE))
     p.transposed = a_col != 1 and not p.pack_a
-    # A large b waits in another cache or in memory, perhaps as another core wrote it. If it is read once, every
-    # panel comes from there.
+    # A large b waits in another cache or in memory, perhaps as another core wrote it. If it is read once,
+    # every panel comes from there.
     p.fetch = blocks == 1 and not p.pack_b and not p.transposed and k * n * size >= FETCH_BYTES
     p.narrow = (0 < n <= min(MDL_MAX_NARROW, lanes // 2) and m >= lanes and k >= lanes and a_col == 1
                 and not p.swapped)
@@ -163,7 +163,7 @@ cdef inline void tiles(const Product *p, const Heights *heights, ptrdiff_t n, pt
                        ptrdiff_t k, const char *a, ptrdiff_t lda, const char *b, ptrdiff_t ldb,
                        const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc,
                        ptrdiff_t ahead) noexcept nogil:
-    """One panel of c, one block of k. The next panel of b is so many bytes ahead; 0 if it need not be fetched."""
+    """One panel of c, one block of k; the next panel of b is so many bytes ahead, 0 if no tile shall fetch it."""
     cdef const mdl_leaves *leaf = p.leaf
     cdef ptrdiff_t size = leaf.item_size, rows = heights.rows, end = heights.tall, t = 0, lines = 0
     cdef ptrdiff_t a_step = size if p.transposed else lda * size
