@@ -48,6 +48,7 @@ HEADERS = sorted(Path("csrc").glob("*.h"))
 MODULES = {  # extension -> C files besides its .pyx
     "minidl.kernels._leaf": ["csrc/dispatch.c"],
     "minidl.kernels.packing": [],
+    "minidl.kernels.gemm": [],
     "minidl.kernels.matmul": [],
     "minidl.kernels.activation": [],
     "minidl.kernels.reduction": [],

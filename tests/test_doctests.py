@@ -27,6 +27,7 @@ WITHOUT_EXAMPLES = {
     "minidl.engine.program",
     "minidl.engine.reference",
     "minidl.kernels",
+    "minidl.kernels.gemm",
     "minidl.lowering",
     "minidl.summary",
     "minidl.targets",

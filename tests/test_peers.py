@@ -77,6 +77,7 @@ def test_a_run(arguments, cases, names, tmp_path):
             assert 0 <= row["deviation"] < 1e-4
     assert "FMA peak: " in out
     assert "best other/minidl: geometric mean " in out
+    assert "multiply-adds at the peak and nothing else: geometric mean " in out
 
 
 def test_a_peer_that_is_not_installed_is_named(tmp_path):
@@ -212,11 +213,23 @@ def test_ratios_and_shares(room):
     assert (report.ratio(first), report.ratio(second)) == (2.0, 0.5)
     assert report.ratio(first, "torch") == 4.0
     assert report.of_peak(run, first, 1.0) == pytest.approx(0.5)  # 10 of 20 GFLOP/s
+    assert report.limit(run, first) == pytest.approx(4.0)  # the best other takes 2 us, the peak allows 0.5 us
     found = report.summary(run)
     assert found["geometric_mean"] == pytest.approx(1.0)
+    assert found["limit"] == pytest.approx((4.0 * 8.0) ** 0.5)
     assert (found["lowest"], found["lowest_case"]) == (0.5, "b")
     table = report.main_table(run).splitlines()
-    assert table[1].split() == ["a", "50%", "12%", "25%", "1.00", "2.00"]
+    assert table[1].split() == ["a", "50%", "12%", "25%", "1.00", "2.00", "4.00"]
+
+
+def test_without_roofs_there_is_no_limit(room):
+    import report
+
+    (run,) = record()["runs"]
+    run["roofs"]["peak_gflops"] = {}
+    assert report.limit(run, run["cases"][0]) is None
+    assert report.summary(run)["limit"] is None
+    assert report.main_table(run).splitlines()[1].split()[-1] == "-"
 
 
 @pytest.mark.parametrize("name", ["roof.png", "roof.svg"])

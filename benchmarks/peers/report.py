@@ -89,15 +89,37 @@ def of_peak(run: dict, case: dict, us: float) -> float | None:
     return 1e-3 * case["flops"] / us / peak if peak else None
 
 
+def limit(run: dict, case: dict) -> float | None:
+    """Return the ratio to the best other library of a program that is nothing but multiply-adds at the peak.
+
+    No program on this machine can pass it with matrix products of that many operations.
+    """
+    ours, share = ratio(case), None
+    if ours is not None:
+        share = of_peak(run, case, medians(case)["minidl"])
+    return ours / share if share else None
+
+
+def geometric_mean(ratios: list[float]) -> float:
+    """Return the geometric mean."""
+    return float(np.exp(np.mean(np.log(ratios))))
+
+
 def summary(run: dict) -> dict | None:
-    """Return the geometric mean and the lowest of the ratios to the best other library."""
+    """Return the geometric mean and the lowest of the ratios to the best other library, and their limit."""
     found = {case["name"]: ratio(case) for case in run["cases"]}
     found = {name: r for name, r in found.items() if r is not None}
     if not found:
         return None
     lowest = min(found, key=found.get)
-    mean = float(np.exp(np.mean(np.log(list(found.values())))))
-    return {"geometric_mean": mean, "cases": len(found), "lowest": found[lowest], "lowest_case": lowest}
+    limits = [limit(run, case) for case in run["cases"] if case["name"] in found]
+    return {
+        "geometric_mean": geometric_mean(list(found.values())),
+        "limit": None if None in limits else geometric_mean(limits),
+        "cases": len(found),
+        "lowest": found[lowest],
+        "lowest_case": lowest,
+    }
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -116,13 +138,14 @@ def main_table(run: dict) -> str:
 def _time_table(run: dict) -> list[list[str]]:
     """Microseconds of every peer, ratios, and how near minidl is to the peak."""
     head = ["us", *(title for title, _, _ in run["peers"].values())]
-    rows = [[*head, "best other/minidl", "PyTorch/minidl", "GFLOP/s", "of peak"]]
+    rows = [[*head, "best other/minidl", "limit", "PyTorch/minidl", "GFLOP/s", "of peak"]]
     for case in run["cases"]:
         row = [case["name"]]
         for name in run["peers"]:
             peer = case["peers"][name]
             row.append(microseconds(peer["median_us"]) if "median_us" in peer else peer["why"])
-        row += [_number(ratio(case), ".2f"), _number(ratio(case, "torch"), ".2f")]
+        row += [_number(ratio(case), ".2f"), _number(limit(run, case), ".2f")]
+        row.append(_number(ratio(case, "torch"), ".2f"))
         ours = medians(case).get("minidl")
         row.append(_number(1e-3 * case["flops"] / ours if ours else None, ".1f"))
         row.append(_number(of_peak(run, case, ours) if ours else None, ".0%"))
@@ -133,7 +156,7 @@ def _time_table(run: dict) -> list[list[str]]:
 def _product_table(run: dict) -> list[list[str]]:
     """Share of the peak that every peer reaches, and the time and ratio of minidl."""
     head = ["of peak", *(title for title, _, _ in run["peers"].values())]
-    rows = [[*head, "minidl us", "best other/minidl"]]
+    rows = [[*head, "minidl us", "best other/minidl", "limit"]]
     for case in run["cases"]:
         row = [case["name"]]
         for name in run["peers"]:
@@ -141,7 +164,8 @@ def _product_table(run: dict) -> list[list[str]]:
             share = of_peak(run, case, peer["median_us"]) if "median_us" in peer else None
             row.append(peer.get("why") or _number(share, ".0%"))
         ours = medians(case).get("minidl")
-        rows.append([*row, microseconds(ours) if ours else "-", _number(ratio(case), ".2f")])
+        row.append(microseconds(ours) if ours else "-")
+        rows.append([*row, _number(ratio(case), ".2f"), _number(limit(run, case), ".2f")])
     return rows
 
 
@@ -178,6 +202,8 @@ def print_run(run: dict) -> None:
             f"\nbest other/minidl: geometric mean {found['geometric_mean']:.2f} over {found['cases']} cases; "
             f"lowest {found['lowest']:.2f} ({found['lowest_case']})"
         )
+        if found["limit"]:
+            print(f"multiply-adds at the peak and nothing else: geometric mean {found['limit']:.2f}")
     print(roof_line(run))
     for name, version, settings in run["peers"].values():
         print(f"{name} {version}: {settings}")

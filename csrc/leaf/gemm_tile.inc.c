@@ -6,7 +6,7 @@
    never over k, so every element of c is the chain p = fma(a, b, p) that minidl-num-1 prescribes,
    whatever the shape of the tile.
 
-   It does not block, pack, thread, or apply an activation: that is minidl/kernels/matmul.pyx. */
+   It does not block, pack, thread, or apply an activation: that is minidl/kernels/gemm.pyx. */
 
 /* The shapes that fit the register file: rows * vecs accumulators, the shorter side of the tile held,
    and one register for the longer side in turn. Few rows get wide tiles, because at least eight chains

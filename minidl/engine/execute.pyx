@@ -6,7 +6,7 @@ the arithmetic to minidl/kernels and csrc/leaf.
 
 from minidl.engine.plan cimport CACHE_LINE, BoundOp, CachedProduct, Plan, Step
 from minidl.kernels._leaf cimport mdl_sgd
-from minidl.kernels.matmul cimport Epilogue, Product, gemm, plan_product, scratch_bytes
+from minidl.kernels.gemm cimport Epilogue, Product, gemm, plan_product, scratch_bytes
 
 cdef ptrdiff_t UPDATE_BYTES = 128 * 1024  # of gradients that wait in cache for their update
 

@@ -5,7 +5,7 @@ from minidl.kernels._leaf cimport (
     mdl_act_backward_fn, mdl_act_forward_fn, mdl_leaves, mdl_loss_fn, mdl_sgd,
 )
 
-from minidl.kernels.matmul cimport Product
+from minidl.kernels.gemm cimport Product
 
 cdef extern from "team.h" nogil:
     ctypedef struct mdl_barrier:

@@ -26,7 +26,7 @@ from minidl.engine.plan cimport (
 )
 from minidl.kernels._leaf cimport Matrix, data_of, leaves, matrix
 from minidl.kernels.activation cimport ActivationCall, activation_call
-from minidl.kernels.matmul cimport scratch_bytes
+from minidl.kernels.gemm cimport scratch_bytes
 
 import math
 

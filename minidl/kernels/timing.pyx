@@ -7,7 +7,8 @@ runs many times, and the clock is read again, all without the GIL.
 from cython.parallel cimport parallel, threadid
 
 from minidl.kernels._leaf cimport leaves, mdl_leaves
-from minidl.kernels.matmul cimport View, give_scratch, scratch_bytes, share, take_scratch, view_of
+from minidl.kernels.gemm cimport scratch_bytes
+from minidl.kernels.matmul cimport View, give_scratch, share, take_scratch, view_of
 
 cdef extern from "team.h" nogil:
     int mdl_team_size()

@@ -236,7 +236,7 @@ static void packs(void)
     end("pack", "all");
 }
 
-/* --- products: as in minidl/kernels/matmul.pyx, without packing ---------------------------------- */
+/* --- products: as in minidl/kernels/gemm.pyx, without packing ---------------------------------- */
 
 /* By tiles of at most so many vectors, and as many rows as they can have. */
 static void product(ptrdiff_t widest, int transposed, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const real *a,
@@ -254,9 +254,12 @@ static void product(ptrdiff_t widest, int transposed, ptrdiff_t m, ptrdiff_t n, 
             for (ptrdiff_t p = 0; p == 0 || p < k; p += MDL_K_BLOCK) {
                 block = k - p < MDL_K_BLOCK ? k - p : MDL_K_BLOCK;
                 real *to = c + i * ldc + j;
-                leaf->tile[width == vecs * leaf->lanes][transposed][rows][vecs](
+                int kind = width < vecs * leaf->lanes ? MDL_TILE_PARTIAL : MDL_TILE_FULL;
+                if (kind == MDL_TILE_FULL && !transposed && widest % 2 == 0)
+                    kind = MDL_TILE_FETCH;
+                leaf->tile[kind][transposed][rows][vecs](
                     width, block, transposed ? a + p * lda + i : a + i * lda + p, lda, b + p * ldb + j, ldb,
-                    p ? to : bias + j, p ? ldc : 0, to, ldc);
+                    p ? to : bias + j, p ? ldc : 0, to, ldc, 64);
             }
         }
     }

@@ -1,0 +1,319 @@
+"""Matrix multiplication: the loop nest around the register tile.
+
+    c[i, j] = act(init[i, j] + sum_p a[i, p] b[p, j])        with the block rule of minidl-num-1
+
+Three loops stand around the tile (csrc/leaf/gemm_tile.inc.c): blocks of rows, blocks of 256 along k,
+and panels of columns.
+
+- A block of a (128 x 256 floats) stays in the L2 cache while all panels pass over it. It is read in place
+  if either of its strides is 1.
+- A panel of b stays in the L1 cache while all tiles of the block pass over it: with AVX2 256 rows of two
+  vectors, 16 KB; that of AVX-512 is wider, and stays in L2. It is read in place where its rows are
+  contiguous and lie well; else it is copied (packed) first, and transposed on the way if need be.
+- A panel of c gets its epilogue (the activation, or the derivative in the backward pass) right after its
+  last block of k, while it is in cache: neither costs a pass over memory.
+
+What follows from the sizes and strides alone is decided once, by :func:`plan_product`; a training step
+then only runs the loops. Nothing here allocates, locks or fails: the caller owns the scratch memory and the
+thread team, and passes each thread its own block of c.
+"""
+
+from libc.string cimport memset
+
+from minidl.kernels._leaf cimport (
+    MDL_K_BLOCK, MDL_MAX_NARROW, MDL_MAX_VECS, MDL_N_WIDTHS, MDL_TILE_FETCH, MDL_TILE_FULL,
+    MDL_TILE_PARTIAL, mdl_leaves, mdl_tile_fn,
+)
+from minidl.kernels.packing cimport packs
+
+cdef extern from "scratch.h" nogil:
+    const size_t MDL_HUGE_PAGE
+
+cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, a quarter of L2 or less
+cdef ptrdiff_t GROUP_BYTES = 832 * 1024  # of the packed panels of b that several blocks of a share
+cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of b pays, if b lies badly
+cdef ptrdiff_t PAGE_ROWS = 64       # ... if each row of b has another page
+cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
+cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
+cdef ptrdiff_t FETCH_BYTES = 256 * 1024   # of b, from which its panels are fetched ahead of their use
+cdef ptrdiff_t STREAM_BYTES = 512 * 1024  # of b, from which a single row of c reads it as it lies
+cdef ptrdiff_t STRIP_BYTES = 8 * 1024     # of its sums, which wait in L1
+cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
+cdef char zeros[64 * MDL_MAX_VECS]  # an init row of zeros
+
+
+cdef ptrdiff_t scratch_bytes() noexcept nogil:
+    return MDL_HUGE_PAGE
+
+
+cdef inline char *panels_of(char *scratch) noexcept nogil:
+    """Where the panels of b begin: after a block of a, whose rows lie 256 elements and a cache line apart."""
+    return scratch + BLOCK_BYTES // 8 * 9
+
+
+cdef inline bint crowded(ptrdiff_t rows, ptrdiff_t stride_bytes, ptrdiff_t width_bytes) noexcept nogil:
+    """True if so many bytes of each of so many rows need more than half of an L1 cache of 32 KB, because the
+    rows lie where few of its sets are.
+
+    A line of memory may lie in one set of 8 lines only, that of its address modulo 4 KB: rows whose distance
+    has a power of two in it share few sets, unless they fill the distance.
+    """
+    cdef ptrdiff_t room = 64 * 8 // 2, step = stride_bytes, period = 64
+    while step % 128 == 0 and room > 4:
+        step //= 2
+        room //= 2
+        period *= 2
+    return rows > room and width_bytes < period
+
+
+cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+                       ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t b_row,
+                       ptrdiff_t b_col, bint b_aligned) noexcept nogil:
+    """Decide how c (m x n, unit column stride) = init + a b is computed.
+
+    b_aligned says that the first element of b starts a cache line.
+    """
+    cdef ptrdiff_t lanes = leaf.lanes, size = leaf.item_size
+    cdef ptrdiff_t depth = min(k, MDL_K_BLOCK)
+    p.leaf = leaf
+    # Few columns leave lanes idle, or tiles of one vector short of work. Where both operands can be read
+    # along the other side, their transposes swap roles, and lanes run over the rows of c.
+    p.swapped = (a_row == 1 and b_col == 1 and k >= SWAP_DEPTH and m >= 2 * lanes and n < m
+                 and (n <= lanes or 4 * n < 3 * lanes * ceil_div(n, lanes)))
+    if p.swapped:
+        m, n = n, m
+        a_row, a_col, b_row, b_col = b_col, b_row, a_col, a_row
+    p.m = m
+    p.n = n
+    p.k = k
+    p.a_row = a_row
+    p.a_col = a_col
+    p.b_row = b_row
+    p.b_col = b_col
+    cdef ptrdiff_t blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
+    cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred
+    preferred = leaf.widths[max(1, min(m, MDL_N_WIDTHS - 1))]
+    if blocks == 1 and m >= 4 * leaf.max_rows[preferred] and (b_col != 1 or b_row * size < PAGE):
+        preferred = min(preferred, leaf.block_width)
+    p.block = ceil_div(m, blocks)
+    p.panels = max(1, ceil_div(vectors, preferred))
+    if preferred < leaf.stretch and p.panels > 1 and vectors % preferred == 1:
+        p.panels -= 1  # one wider panel rather than a single vector
+    p.width = max(1, ceil_div(vectors, p.panels))
+    p.wide = vectors - (p.width - 1) * p.panels
+    # What tiles read again and again is copied where it lies badly, if enough of them share the copy. A tile
+    # that reads a along its columns takes a few elements of each of 256 cache lines, and the panel of b wants
+    # as much room beside them. Rows in pages of their own are not prefetched, and need fewer rows of c.
+    cdef bint shared = blocks > 2 or m >= PAGE_ROWS and b_row * size >= PAGE
+    p.pack_b = b_col != 1 or packs(m >= PACK_ROWS and (
+        shared or not b_aligned or b_row * size % 64 != 0
+        or crowded(depth, b_row * size, p.width * lanes * size)))
+    p.pack_a = not p.swapped and (a_col != 1 and a_row != 1 or packs(
+        p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size, size) if a_col != 1
+        else p.panels >= 8 * PACK_PANELS and a_row * size >= PAGE))
+    p.transposed = a_col != 1 and not p.pack_a
+    # A large b waits in another cache or in memory, perhaps as another core wrote it. If it is read once,
+    # every panel comes from there.
+    p.fetch = blocks == 1 and not p.pack_b and not p.transposed and k * n * size >= FETCH_BYTES
+    p.narrow = (0 < n <= min(MDL_MAX_NARROW, lanes // 2) and m >= lanes and k >= lanes and a_col == 1
+                and not p.swapped)
+    p.one_row = m == 1 and b_col == 1 and k * n * size >= STREAM_BYTES and not p.swapped
+    # Panels that are copied for one block only share one place, which then stays in L1.
+    p.group = p.panels
+    if p.pack_b:
+        p.group = 1 if blocks == 1 else GROUP_BYTES // (p.width * lanes * size * MDL_K_BLOCK)
+        p.group = ceil_div(p.panels, ceil_div(p.panels, p.group))
+    cut_rows(p, p.block, p.heights)
+
+
+cdef inline void cut_rows(const Product *p, ptrdiff_t m, Heights *heights) noexcept nogil:
+    """Cut a block of m rows into tiles of equal height, one row more or less, for both widths of panels."""
+    cdef ptrdiff_t narrow, tallest
+    for narrow in range(2):
+        tallest = p.leaf.max_rows[p.width - narrow]
+        heights[narrow].count = ceil_div(m, max(1, tallest))
+        heights[narrow].rows = ceil_div(m, max(1, heights[narrow].count))
+        heights[narrow].tall = m - (heights[narrow].rows - 1) * heights[narrow].count
+
+
+cdef inline void tiles(const Product *p, const Heights *heights, ptrdiff_t n, ptrdiff_t vecs,
+                       ptrdiff_t k, const char *a, ptrdiff_t lda, const char *b, ptrdiff_t ldb,
+                       const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc,
+                       ptrdiff_t ahead) noexcept nogil:
+    """One panel of c, one block of k; the next panel of b is so many bytes ahead (0: no tile fetches it)."""
+    cdef const mdl_leaves *leaf = p.leaf
+    cdef ptrdiff_t size = leaf.item_size, rows = heights.rows, end = heights.tall, t = 0, lines = 0
+    cdef ptrdiff_t a_step = size if p.transposed else lda * size
+    cdef int kind = MDL_TILE_FULL if n == vecs * leaf.lanes else MDL_TILE_PARTIAL
+    cdef mdl_tile_fn *tile
+    if ahead != 0 and kind == MDL_TILE_FULL:
+        lines = ceil_div(n * size, 64)  # each of the first tiles fetches one line of every row
+    while True:
+        tile = leaf.tile[kind][p.transposed][rows][vecs]
+        while t < end:
+            if t < lines:
+                leaf.tile[MDL_TILE_FETCH][0][rows][vecs](n, k, a, lda, b, ldb, init, ldi, c, ldc,
+                                                         ahead + 64 * t)
+            else:
+                tile(n, k, a, lda, b, ldb, init, ldi, c, ldc, 0)
+            a += rows * a_step
+            c += rows * ldc * size
+            init += rows * ldi * size
+            t += 1
+        if t == heights.count:
+            return
+        rows -= 1
+        end = heights.count
+
+
+cdef void gemm(const Product *p, const char *a, const char *b, const char *init, char *c,
+               ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil:
+    """c = epilogue(init + a b): init is a row, the bias, or NULL for zeros; scratch holds scratch_bytes()."""
+    if p.swapped:
+        gemm_swapped(p, a, b, init, c, ldc, scratch)
+        if epilogue != NULL:
+            finish(epilogue, p.n, p.m, p.leaf.item_size, 0, 0, c, ldc)
+        return
+    cdef const char *start = init
+    if p.narrow:
+        if init == NULL:
+            start = zeros
+        p.leaf.narrow(p.m, p.n, p.k, a, p.a_row, b, p.b_row, p.b_col, start, c, ldc)
+        if epilogue != NULL:
+            finish(epilogue, p.m, p.n, p.leaf.item_size, 0, 0, c, ldc)
+        return
+    if p.one_row:
+        gemm_row(p, a, b, init, c, scratch)
+        if epilogue != NULL:
+            finish(epilogue, 1, p.n, p.leaf.item_size, 0, 0, c, ldc)
+        return
+    cdef const mdl_leaves *leaf = p.leaf
+    cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
+    cdef char *panels = panels_of(scratch)
+    cdef ptrdiff_t i0, i1, j0, j1, p0 = 0, kb, first, panel, vecs, ldb, ldfrom, ahead
+    cdef ptrdiff_t lda = MDL_K_BLOCK + 64 // size if p.pack_a else p.a_col if p.transposed else p.a_row
+    cdef const char *a_block
+    cdef const char *b_block
+    cdef char *to
+    cdef Heights last[2]
+    cdef Heights *heights
+    while True:
+        kb = min(MDL_K_BLOCK, p.k - p0)
+        first = 0
+        while first < p.panels:  # a group of panels
+            i0 = 0
+            heights = <Heights *> p.heights
+            while i0 < p.m:
+                i1 = min(i0 + p.block, p.m)
+                if i1 - i0 < p.block:
+                    cut_rows(p, i1 - i0, last)
+                    heights = last
+                a_block = a + (i0 * p.a_row + p0 * p.a_col) * size
+                if p.pack_a:
+                    if first == 0 or p.block < p.m:  # else the copy is still there
+                        leaf.pack(i1 - i0, kb, a_block, p.a_row, p.a_col, scratch, lda)
+                    a_block = scratch
+                for panel in range(first, min(first + p.group, p.panels)):
+                    vecs = p.width if panel < p.wide else p.width - 1
+                    j0 = (panel * p.width - max(0, panel - p.wide)) * lanes
+                    j1 = min(j0 + vecs * lanes, p.n)
+                    b_block = b + (p0 * p.b_row + j0 * p.b_col) * size
+                    ldb = p.b_row
+                    if p.pack_b:
+                        ldb = vecs * lanes
+                        to = panels + (panel - first) * p.width * lanes * MDL_K_BLOCK * size
+                        if i0 == 0:
+                            leaf.pack(kb, j1 - j0, b_block, p.b_row, p.b_col, to, ldb)
+                        b_block = to
+                    to = c + (i0 * ldc + j0) * size
+                    if p0 > 0:
+                        start = to
+                        ldfrom = ldc
+                    elif init == NULL:
+                        start = zeros
+                        ldfrom = 0
+                    else:
+                        start = init + j0 * size
+                        ldfrom = 0
+                    ahead = 0
+                    if p.fetch and panel + 1 < p.panels:
+                        ahead = (j1 - j0) * size
+                    elif p.fetch and p0 + kb < p.k:  # the first panel of the next block of k
+                        ahead = (kb * p.b_row - j0) * size
+                    tiles(p, &heights[panel >= p.wide], j1 - j0, vecs, kb, a_block, lda, b_block, ldb,
+                          start, ldfrom, to, ldc, ahead)
+                    if epilogue != NULL and p0 + kb >= p.k:
+                        finish(epilogue, i1 - i0, j1 - j0, size, i0, j0, to, ldc)
+                i0 = i1
+            first += p.group
+        p0 += kb
+        if p0 >= p.k:
+            break
+
+
+cdef void gemm_swapped(const Product *p, const char *a, const char *b, const char *init,
+                       char *c, ptrdiff_t ldc, char *scratch) noexcept nogil:
+    """The same product by panels of c^T = b^T a^T, each transposed into c."""
+    cdef const mdl_leaves *leaf = p.leaf
+    cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
+    cdef ptrdiff_t ldp = MDL_MAX_VECS * lanes, p0, kb, j0 = 0, j1, vecs, panel, ldfrom
+    cdef char *c_panel = scratch       # up to 3 * lanes rows of the widest panel: one block
+    cdef const char *start
+    for panel in range(p.panels):
+        vecs = p.width if panel < p.wide else p.width - 1
+        j1 = min(j0 + vecs * lanes, p.n)
+        if init != NULL:
+            leaf.pack(p.m, j1 - j0, init, 1, 0, c_panel, ldp)
+        p0 = 0
+        while True:
+            kb = min(MDL_K_BLOCK, p.k - p0)
+            start, ldfrom = c_panel, ldp
+            if p0 == 0 and init == NULL:
+                start, ldfrom = zeros, 0
+            tiles(p, &p.heights[panel >= p.wide], j1 - j0, vecs, kb, b + p0 * p.a_col * size, p.a_col,
+                  a + (p0 * p.b_row + j0) * size, p.b_row, start, ldfrom, c_panel, ldp, 0)
+            p0 += kb
+            if p0 >= p.k:
+                break
+        leaf.transpose(p.m, j1 - j0, c_panel, ldp, c + j0 * ldc * size, ldc)
+        j0 = j1
+
+
+cdef void gemm_row(const Product *p, const char *a, const char *b, const char *init, char *c,
+                   char *scratch) noexcept nogil:
+    """The same product for a single row: strips of b as wide as L1 has room for sums are read row by row."""
+    cdef const mdl_leaves *leaf = p.leaf
+    cdef ptrdiff_t size = leaf.item_size, width = STRIP_BYTES // size, p0, kb, j = 0, n
+    cdef char *sums = scratch
+    cdef char *none = scratch + STRIP_BYTES
+    cdef const char *start
+    memset(none, 0, STRIP_BYTES)
+    while j < p.n:
+        n = min(width, p.n - j)
+        start = none
+        if init != NULL:
+            start = init + j * size
+        p0 = 0
+        while True:
+            kb = min(MDL_K_BLOCK, p.k - p0)
+            memset(sums, 0, n * size)
+            leaf.chain_rows(kb, n, a + p0 * p.a_col * size, p.a_col, b + (p0 * p.b_row + j) * size,
+                            p.b_row, sums)
+            leaf.add_row(n, start, sums, c + j * size)
+            start = c + j * size
+            p0 += kb
+            if p0 >= p.k:
+                break
+        j += n
+
+
+cdef inline void finish(const Epilogue *epilogue, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t size,
+                        ptrdiff_t i, ptrdiff_t j, char *c, ptrdiff_t ldc) noexcept nogil:
+    """Apply the epilogue to the finished block of c whose first element is (i, j)."""
+    cdef char *saved = epilogue.saved
+    if saved != NULL:
+        saved += (i * epilogue.lds + j) * size
+    if epilogue.forward != NULL:
+        epilogue.forward(rows, cols, c, ldc, c, ldc, saved, epilogue.lds, epilogue.param)
+    if epilogue.backward != NULL:
+        epilogue.backward(rows, cols, c, ldc, saved, epilogue.lds, c, ldc, epilogue.param)
