@@ -22,7 +22,7 @@ pytestmark = [
 
 # The flags of setup.py.
 FLAGS = ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
-V3 = ["-mavx2", "-mfma", "-mbmi2"]
+V3 = ["-mavx2", "-mfma", "-mbmi2", "-mprfchw"]
 
 # name -> level, compiler with its own flags, what runs the program, a file that must be there
 MACHINES = {
