@@ -19,6 +19,9 @@ __all__ = [
 ]
 
 
+_FLOATS = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+
+
 def float_dtype(dtype: DTypeLike) -> np.dtype:
     """Return float32 or float64 as a NumPy dtype; anything else is a DtypeError.
 
@@ -27,13 +30,15 @@ def float_dtype(dtype: DTypeLike) -> np.dtype:
     >>> float_dtype("float32")
     dtype('float32')
     """
+    if type(dtype) is str and dtype in _FLOATS:
+        return _FLOATS[dtype]
     try:
         name = "none" if dtype is None else np.dtype(dtype).name  # np.dtype(None) is float64
     except TypeError:
         name = "unknown"
-    if name not in ("float32", "float64"):
+    if name not in _FLOATS:
         raise DtypeError(f"dtype={dtype!r}: expected 'float32' or 'float64'.")
-    return np.dtype(name)
+    return _FLOATS[name]
 
 
 # ----------------------------------------------------------------------------------------- arrays

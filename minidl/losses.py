@@ -8,6 +8,7 @@ every w is 1. Below, z is the output of the network before the loss's own output
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -327,6 +328,7 @@ _ALIASES = {
     "mean_squared_error": MSE,
     "mean_absolute_error": MAE,
 }
+_NAMES = _TABLE | _ALIASES
 
 
 def get(x: Loss | str) -> Loss:
@@ -351,10 +353,15 @@ def get(x: Loss | str) -> Loss:
     """
     if isinstance(x, Loss):
         return x
-    table = _TABLE | _ALIASES
-    if not isinstance(x, str) or x not in table:
-        raise unknown_name("loss", x, table)
-    return table[x]()
+    if not isinstance(x, str) or x not in _NAMES:
+        raise unknown_name("loss", x, _NAMES)
+    return _default(_NAMES[x])
+
+
+@functools.cache
+def _default(cls: type[Loss]) -> Loss:
+    """Return the loss with its default options; losses are frozen, so one of each will do."""
+    return cls()
 
 
 def from_dict(record: dict) -> Loss:

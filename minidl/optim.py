@@ -167,7 +167,9 @@ class SGD:
         first_step = count("first_step", first_step, 0)
         n_steps = count("n_steps", n_steps, 0)
         if isinstance(self.lr, float):
-            return np.full(n_steps, self.lr)
+            rates = np.empty(n_steps)
+            rates.fill(self.lr)
+            return rates
         rates = np.empty(n_steps)
         expected = f"a finite number >= 0 from the schedule {self.lr!r}"
         for i in range(n_steps):

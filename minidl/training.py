@@ -328,6 +328,12 @@ def _divergence(net, program, status, n_rows, epoch, done, order, rates) -> Dive
     )
 
 
+def _loss_of_step(results: np.ndarray) -> float:
+    """Return the mean loss of the only step."""
+    loss, _, weight = results[:, 0].tolist()
+    return loss / weight if weight > 0 else float("nan")
+
+
 def train_step(net, X, y, loss, optimizer, sample_weight, check_finite, n_threads) -> float:
     """Make one update; see :meth:`minidl.model.Sequential.train_step`."""
     check_threads(n_threads)
@@ -365,7 +371,7 @@ def train_step(net, X, y, loss, optimizer, sample_weight, check_finite, n_thread
             state.count(program.steps_done)
         if status in (BAD_LOSS, BAD_GRADIENT, BAD_UPDATE):
             raise _divergence(net, program, status, len(data), 1, program.steps_done, None, rates)
-    return Totals(results).mean_loss(1)
+    return _loss_of_step(results)
 
 
 def gradients(net, X, y, loss, sample_weight, check_finite, n_threads) -> float:
@@ -379,7 +385,7 @@ def gradients(net, X, y, loss, sample_weight, check_finite, n_threads) -> float:
     with net.borrow(task, len(data)) as program:
         program.lend(data.lent())
         program.run(len(data), 0, 1, results, n_threads=n_threads)
-    return Totals(results).mean_loss(1)
+    return _loss_of_step(results)
 
 
 EVALUATION_BATCH = 256  # rows per step where nothing is learnt: activations stay in the L2 cache

@@ -18,6 +18,8 @@ from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+cimport numpy as cnp
+
 from minidl.engine.execute cimport assign_run, gradients_fit
 from minidl.engine.plan cimport (
     C_BAD_GRADIENT, C_BAD_LOSS, C_BAD_UPDATE, C_FINISHED, C_INTERRUPTED, C_TIME_SLICE, CACHE_LINE,
@@ -37,6 +39,8 @@ from minidl.engine.params import aligned_zeros
 from minidl.kernels import threads
 from minidl.kernels.tuner import TeamTuner
 from minidl.kernels._leaf import loss_names
+
+cnp.import_array()
 
 # Why a run ended: the values of C_FINISHED ... in plan.pxd.
 FINISHED, TIME_SLICE, BAD_LOSS, BAD_GRADIENT, BAD_UPDATE, INTERRUPTED = range(6)
@@ -343,17 +347,16 @@ cdef class BoundProgram:
         The arrays must stay unchanged in place until others are lent; "weights" may also be lent for
         programs that read no weight operand but average with weights.
         """
-        cdef ptrdiff_t address, stride
+        cdef cnp.ndarray array
+        cdef BoundOp *op
         for name, places in self.lent_by_name.items():
             array = arrays[name]
-            address = array.ctypes.data
-            stride = array.strides[0]
             for position, operand in places:
-                self.plan.ops[<ptrdiff_t> position].p[<int> operand] = <char *> address
-                self.plan.ops[<ptrdiff_t> position].stride[<int> operand] = stride
-        weight = arrays.get("weight")
-        address = 0 if weight is None else weight.ctypes.data
-        self.plan.weight = <char *> address
+                op = &self.plan.ops[<ptrdiff_t> position]
+                op.p[<int> operand] = <char *> cnp.PyArray_DATA(array)
+                op.stride[<int> operand] = cnp.PyArray_STRIDE(array, 0)
+        array = arrays.get("weight")
+        self.plan.weight = NULL if array is None else <char *> cnp.PyArray_DATA(array)
         self.lent = dict(arrays)
 
     @property
