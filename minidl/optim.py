@@ -165,14 +165,12 @@ class SGD:
         array([0.5 , 0.25, 0.25])
         """
         first_step = count("first_step", first_step, 0)
-        n_steps = count("n_steps", n_steps, 0)
+        rates = np.empty(count("n_steps", n_steps, 0))
         if isinstance(self.lr, float):
-            rates = np.empty(n_steps)
             rates.fill(self.lr)
             return rates
-        rates = np.empty(n_steps)
         expected = f"a finite number >= 0 from the schedule {self.lr!r}"
-        for i in range(n_steps):
+        for i in range(len(rates)):
             step = first_step + i
             value = self.lr(step)
             if isinstance(value, np.ndarray) and value.ndim == 0:  # what np.where returns

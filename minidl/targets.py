@@ -113,6 +113,7 @@ def _labels(y: np.ndarray, n_outputs: int) -> np.ndarray:
             f"{_show(y, row)}: expected labels in 0..{n_outputs - 1}, because the network has "
             f"{n_outputs} outputs; {_RENUMBER}."
         )
+    # what np.require would find out in ten times as long
     if y.dtype == np.int64 and y.flags.c_contiguous and y.flags.aligned:
         return y
     return np.require(y, np.int64, requirements=["C", "A", "E"])

@@ -134,8 +134,8 @@ class Totals:
 
     def mean_loss(self, done: int) -> float:
         """Return the mean loss of the first so many steps."""
-        weight = self.results[2, :done].sum()
-        return float(self.results[0, :done].sum() / weight) if weight > 0 else float("nan")
+        loss, weight = np.add.reduce(self.results[0, :done]), np.add.reduce(self.results[2, :done])
+        return float(loss / weight) if weight > 0 else float("nan")
 
     def accuracy(self, done: int, rows: int) -> float:
         """Return the share of right answers; every row counts the same."""
@@ -328,12 +328,6 @@ def _divergence(net, program, status, n_rows, epoch, done, order, rates) -> Dive
     )
 
 
-def _loss_of_step(results: np.ndarray) -> float:
-    """Return the mean loss of the only step."""
-    loss, _, weight = results[:, 0].tolist()
-    return loss / weight if weight > 0 else float("nan")
-
-
 def train_step(net, X, y, loss, optimizer, sample_weight, check_finite, n_threads) -> float:
     """Make one update; see :meth:`minidl.model.Sequential.train_step`."""
     check_threads(n_threads)
@@ -371,7 +365,7 @@ def train_step(net, X, y, loss, optimizer, sample_weight, check_finite, n_thread
             state.count(program.steps_done)
         if status in (BAD_LOSS, BAD_GRADIENT, BAD_UPDATE):
             raise _divergence(net, program, status, len(data), 1, program.steps_done, None, rates)
-    return _loss_of_step(results)
+    return Totals(results).mean_loss(1)
 
 
 def gradients(net, X, y, loss, sample_weight, check_finite, n_threads) -> float:
@@ -385,7 +379,7 @@ def gradients(net, X, y, loss, sample_weight, check_finite, n_threads) -> float:
     with net.borrow(task, len(data)) as program:
         program.lend(data.lent())
         program.run(len(data), 0, 1, results, n_threads=n_threads)
-    return _loss_of_step(results)
+    return Totals(results).mean_loss(1)
 
 
 EVALUATION_BATCH = 256  # rows per step where nothing is learnt: activations stay in the L2 cache

@@ -103,6 +103,27 @@ def test_a_single_row_against_a_large_matrix_streams_it_with_the_same_bits(level
 
 @pytest.mark.parametrize("level", ISA_LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_few_rows_fetch_a_large_matrix_ahead_with_the_same_bits(level, dtype):
+    """From a quarter of a megabyte on, tiles fetch the next panel; slices of the matrix are smaller."""
+    rng = np.random.default_rng(12)
+    with kernels.use_isa(level):
+        for m, k, n in [(2, 300, 301), (5, 257, 513), (13, 700, 200), (33, 256, 320), (60, 513, 144)]:
+            a, b = uniform(rng, (m, k), dtype), uniform(rng, (k, n), dtype)
+            assert b.nbytes >= 256 * 1024
+            got = kernels.matmul(a, b, n_threads=1)
+            exact = a.astype(np.float64) @ b.astype(np.float64)
+            assert (np.abs(got - exact) <= product_bound(a, b, dtype)).all(), (m, k, n)
+            for j in range(0, n, 30):
+                part = kernels.matmul(a, b[:, j : j + 30].copy(), n_threads=1)
+                np.testing.assert_array_equal(got[:, j : j + 30], part)
+            for n_threads in (2, 3):
+                np.testing.assert_array_equal(kernels.matmul(a, b, n_threads=n_threads), got)
+            with kernels.use_packing("never"):
+                np.testing.assert_array_equal(kernels.matmul(a, b, n_threads=1), got)
+
+
+@pytest.mark.parametrize("level", ISA_LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_few_columns_against_numpy_and_with_the_bits_of_many(level, dtype):
     """A result of a few columns takes another path than one of many, whatever the strides of b."""
     rng = np.random.default_rng(13)

@@ -94,9 +94,8 @@ def limit(run: dict, case: dict) -> float | None:
 
     No program on this machine can pass it with matrix products of that many operations.
     """
-    ours, share = ratio(case), None
-    if ours is not None:
-        share = of_peak(run, case, medians(case)["minidl"])
+    ours = ratio(case)
+    share = None if ours is None else of_peak(run, case, medians(case)["minidl"])
     return ours / share if share else None
 
 
