@@ -25,19 +25,27 @@
 /* Variants of a register tile. */
 #define MDL_TILE_PARTIAL 0 /* the last vector of each row has fewer lanes */
 #define MDL_TILE_FULL 1    /* n == vecs * lanes */
-#define MDL_TILE_FETCH 2   /* full, and fetches what the next tiles will read; not for a transposed a */
+#define MDL_TILE_HALF 2    /* the last vector has half as many lanes or fewer; not on every level */
 #define MDL_N_TILES 3
 
+#define MDL_FETCH_STEPS 16 /* of k, after which a tile fetches some of what is needed later */
+
 /* --- matmul ------------------------------------------------------------------------------------ */
+
+/* A matrix in memory that tiles fetch while they compute: rows of `lines` cache lines, `step` bytes apart. They
+   go on at `line` of `row`, ask for `share` lines at a time, and stop when none is `left`. */
+typedef struct {
+    const char *row;
+    ptrdiff_t step, lines, line, share, left;
+} mdl_ahead;
 
 /* c = init + a b for one register tile, with the block rule of minidl-num-1 for one block (k <= 256).
    n counts columns, (vecs-1)*lanes < n <= vecs*lanes. Row i of init is init + i*ldi: ldi = 0 repeats a
    bias row, init = c with ldi = ldc accumulates. In the transposed variant element (i, p) of a is
-   a[p*lda + i], else a[i*lda + p]. The variant that fetches asks for the cache line so many bytes after each
-   row of b that it reads; the others ignore `ahead`. */
+   a[p*lda + i], else a[i*lda + p]. `ahead` may be NULL. */
 typedef void mdl_tile_fn(ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda, const void *b,
                          ptrdiff_t ldb, const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc,
-                         ptrdiff_t ahead);
+                         mdl_ahead *ahead);
 
 /* c = init + a b by all of minidl-num-1, for n = 1, ..., MDL_MAX_NARROW columns and at least as many rows as
    a vector has lanes. Every row begins with init; element (p, j) of b is b[p*b_row + j*b_col]. */
@@ -175,6 +183,7 @@ typedef struct {
     int fused;              /* 1 if v_fma rounds once: the bits are those of minidl-num-1 */
     ptrdiff_t item_size;    /* 4 or 8 */
     ptrdiff_t lanes;        /* elements of one vector */
+    ptrdiff_t half_lanes;   /* of the last vector of MDL_TILE_HALF; 0 if the level has no such tiles */
     ptrdiff_t max_rows[MDL_MAX_VECS + 1]; /* rows of the tallest tile with that many vectors */
     ptrdiff_t widths[MDL_N_WIDTHS];       /* preferred vectors of a panel with so many rows */
     ptrdiff_t block_width;                /* ... at most, if all of many rows are one block */

@@ -103,14 +103,21 @@ def test_a_single_row_against_a_large_matrix_streams_it_with_the_same_bits(level
 
 @pytest.mark.parametrize("level", ISA_LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_few_rows_fetch_a_large_matrix_ahead_with_the_same_bits(level, dtype):
-    """From a quarter of a megabyte on, tiles fetch the next panel; slices of the matrix are smaller."""
+def test_products_that_fetch_ahead_have_the_same_bits(level, dtype):
+    """From a quarter of a megabyte on, tiles fetch what is read next; slices of the matrix are smaller.
+
+    One block of rows and several, one group of panels and several, each way that an operand can lie.
+    """
     rng = np.random.default_rng(12)
+    shapes = [(2, 300, 301), (5, 257, 513), (13, 700, 200), (33, 256, 320), (60, 513, 144)]
     with kernels.use_isa(level):
-        for m, k, n in [(2, 300, 301), (5, 257, 513), (13, 700, 200), (33, 256, 320), (60, 513, 144)]:
+        for m, k, n in [*shapes, (130, 270, 1100), (300, 520, 270)]:
             a, b = uniform(rng, (m, k), dtype), uniform(rng, (k, n), dtype)
             assert b.nbytes >= 256 * 1024
             got = kernels.matmul(a, b, n_threads=1)
+            for left in (a, np.asfortranarray(a)):
+                for right in (b, np.asfortranarray(b)):
+                    np.testing.assert_array_equal(kernels.matmul(left, right, n_threads=1), got)
             exact = a.astype(np.float64) @ b.astype(np.float64)
             assert (np.abs(got - exact) <= product_bound(a, b, dtype)).all(), (m, k, n)
             for j in range(0, n, 30):
@@ -120,6 +127,24 @@ def test_few_rows_fetch_a_large_matrix_ahead_with_the_same_bits(level, dtype):
                 np.testing.assert_array_equal(kernels.matmul(a, b, n_threads=n_threads), got)
             with kernels.use_packing("never"):
                 np.testing.assert_array_equal(kernels.matmul(a, b, n_threads=1), got)
+
+
+@pytest.mark.parametrize("level", ISA_LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_tail_has_the_bits_of_full_vectors_and_touches_nothing_beside_it(level, dtype):
+    """The last vector of a row has from one lane to all; a lies by rows, and by columns."""
+    rng = np.random.default_rng(13)
+    a, b, bias = (uniform(rng, shape, dtype) for shape in ((20, 100), (100, 96), 96))
+    with kernels.use_isa(level):
+        for m, k in [(1, 100), (5, 7), (6, 100), (8, 3), (13, 33), (20, 100)]:
+            expected = kernels.matmul(a[:m, :k], b[:k], bias=bias)
+            for left in (a[:m, :k], np.asfortranarray(a[:m, :k])):
+                for n in range(1, 72):
+                    room = np.full((m + 1, n + 17), 7, dtype)
+                    kernels.matmul(left, b[:k, :n], bias=bias[:n], out=room[:m, :n])
+                    np.testing.assert_array_equal(room[:m, :n], expected[:, :n])
+                    room[:m, :n] = 7
+                    assert (room == 7).all(), (m, n, k)
 
 
 @pytest.mark.parametrize("level", ISA_LEVELS)

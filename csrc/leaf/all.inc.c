@@ -37,6 +37,7 @@ const mdl_leaves TABLE_NAME = {
     .fused = MDL_FUSED,
     .item_size = MDL_SIZE,
     .lanes = VL,
+    .half_lanes = MDL_HALF_LANES,
     .max_rows = TILE_MAX_ROWS,
     .widths = TILE_WIDTHS,
     .block_width = TILE_BLOCK_WIDTH,

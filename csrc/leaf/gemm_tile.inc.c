@@ -43,76 +43,108 @@
 #define TILE_STRETCH 3
 #endif
 
-/* c is fetched while k runs, if that takes long enough: from another cache it would come too late. */
-#define PREFETCH_DEPTH 96
+/* What will be needed from another cache is fetched while k runs, a little after every so many steps: many
+   requests at once would make the loads of b wait behind them. The rows of c are among it if k is long enough;
+   else they would come too late. */
+#define FETCH_DEPTH 96
+
+INLINE void fetch_lines(mdl_ahead *ahead)
+{
+    ptrdiff_t n = ahead->share < ahead->left ? ahead->share : ahead->left;
+    ahead->left -= n;
+    for (; n > 0; n--) {
+        __builtin_prefetch(ahead->row + 64 * ahead->line, 0, 2); /* to L2 */
+        if (++ahead->line == ahead->lines) {
+            ahead->line = 0;
+            ahead->row += ahead->step;
+        }
+    }
+}
 
 /* Element (row, p) of a. Rows are addressed from every third row pointer, because an x86 address
    is base + {1, 2} * stride: twelve rows need four bases and one stride register. */
 #define A_AT(row) (transposed ? a[row] : base[(row) / 3][((row) % 3) * lda])
-#define B_AT(j) (full || (j) < vecs - 1 ? v_load(b + (j) * VL) : v_load_tail(b + (j) * VL, tail))
+#define B_AT(j) ((j) < whole ? v_load(b + (j) * VL) : v_load_tail(b + (j) * VL, tail))
 
 INLINE void tile(const int kind, const int transposed, const int rows, const int vecs, ptrdiff_t n,
                  ptrdiff_t k, const real *restrict a, ptrdiff_t lda, const real *restrict b,
                  ptrdiff_t ldb, const real *init, ptrdiff_t ldi, real *c, ptrdiff_t ldc,
-                 ptrdiff_t ahead)
+                 mdl_ahead *ahead)
 {
-    const int full = kind != MDL_TILE_PARTIAL;
-    const vtail tail = v_tail(full ? VL : n - (vecs - 1) * VL);
+    const int full = kind == MDL_TILE_FULL, halved = kind == MDL_TILE_HALF;
+    const int whole = full ? vecs : vecs - 1;       /* vectors without a mask */
+    const int vectors = halved ? vecs - 1 : vecs;   /* ... and without the half one */
+    const vtail tail = v_tail(full ? VL : n - whole * VL);
     const real *base[MDL_MAX_ROWS / 3];
+    const real *c_row = c, *c_end = k < FETCH_DEPTH ? c : c + rows * ldc; /* to be fetched */
+    const ptrdiff_t pause = ahead || c_end != c ? MDL_FETCH_STEPS : k;
     vec acc[MDL_MAX_ROWS][MDL_MAX_VECS];
     vec held[MDL_MAX_VECS];
+    hvec half_acc[MDL_MAX_ROWS], half_b = h_zero();
 
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
         if (i % 3 == 0)
             base[i / 3] = a + i * lda;
 #pragma GCC unroll 8
-        for (int j = 0; j < vecs; j++)
+        for (int j = 0; j < vectors; j++)
             acc[i][j] = v_zero();
+        if (halved)
+            half_acc[i] = h_zero();
     }
 
-    if (k >= PREFETCH_DEPTH) {
-#pragma GCC unroll 12
-        for (int i = 0; i < rows; i++) {
-            __builtin_prefetch(c + i * ldc, 1);
-            __builtin_prefetch(c + i * ldc + n - 1, 1);
-        }
-    }
-
-#pragma GCC unroll 2
-    for (; k > 0; k--) {
-        if (kind == MDL_TILE_FETCH)
-            __builtin_prefetch((const char *)b + ahead, 0, 2); /* to L2 */
-        if (rows >= vecs) {
+    while (k > 0) {
+        ptrdiff_t steps = k < 2 * pause ? k : pause;
+        k -= steps;
+        __asm__("" : "+r"(steps)); /* for all that the compiler knows, too many to write out one by one */
+        for (int i = 0; i < (rows > 6 ? 2 : 1) && c_row != c_end; i++) {
 #pragma GCC unroll 8
             for (int j = 0; j < vecs; j++)
-                held[j] = B_AT(j);
-#pragma GCC unroll 12
-            for (int i = 0; i < rows; i++) {
-                const vec av = v_set(A_AT(i));
+                __builtin_prefetch(c_row + j * VL, 1);
+            __builtin_prefetch(c_row + n - 1, 1);
+            c_row += ldc;
+        }
+        if (ahead)
+            fetch_lines(ahead);
+        for (; steps > 0; steps--) {
+            if (halved)
+                half_b = h_load_tail(b + vectors * VL, tail);
+            if (rows >= vecs) {
 #pragma GCC unroll 8
-                for (int j = 0; j < vecs; j++)
-                    v_accumulate(&acc[i][j], av, held[j]);
-            }
-        } else {
+                for (int j = 0; j < vectors; j++)
+                    held[j] = B_AT(j);
 #pragma GCC unroll 12
-            for (int i = 0; i < rows; i++)
-                held[i] = v_set(A_AT(i));
+                for (int i = 0; i < rows; i++) {
+                    const vec av = v_set(A_AT(i));
 #pragma GCC unroll 8
-            for (int j = 0; j < vecs; j++) {
-                const vec bv = B_AT(j);
+                    for (int j = 0; j < vectors; j++)
+                        v_accumulate(&acc[i][j], av, held[j]);
+                    if (halved)
+                        h_accumulate(&half_acc[i], h_low(av), half_b);
+                }
+            } else {
 #pragma GCC unroll 12
                 for (int i = 0; i < rows; i++)
-                    v_accumulate(&acc[i][j], held[i], bv);
+                    held[i] = v_set(A_AT(i));
+#pragma GCC unroll 8
+                for (int j = 0; j < vectors; j++) {
+                    const vec bv = B_AT(j);
+#pragma GCC unroll 12
+                    for (int i = 0; i < rows; i++)
+                        v_accumulate(&acc[i][j], held[i], bv);
+                }
+#pragma GCC unroll 12
+                for (int i = 0; halved && i < rows; i++)
+                    h_accumulate(&half_acc[i], h_low(held[i]), half_b);
             }
-        }
-        b += ldb;
-        if (transposed) {
-            a += lda;
-        } else {
+            b += ldb;
+            if (transposed) {
+                a += lda;
+            } else {
 #pragma GCC unroll 4
-            for (int i = 0; i < (rows + 2) / 3; i++)
-                base[i]++;
+                for (int i = 0; i < (rows + 2) / 3; i++)
+                    base[i]++;
+            }
         }
     }
 
@@ -122,8 +154,10 @@ INLINE void tile(const int kind, const int transposed, const int rows, const int
         for (int j = 0; j < vecs; j++) {
             const real *from = init + i * ldi + j * VL;
             real *to = c + i * ldc + j * VL;
-            if (full || j < vecs - 1)
+            if (j < whole)
                 v_store(to, v_add(v_load(from), acc[i][j]));
+            else if (halved)
+                h_store_tail(to, h_add(h_load_tail(from, tail), half_acc[i]), tail);
             else
                 v_store_tail(to, v_add(v_load_tail(from, tail), acc[i][j]), tail);
         }
@@ -134,16 +168,27 @@ INLINE void tile(const int kind, const int transposed, const int rows, const int
 #define TILE_FUNCTION(name, kind, transposed, rows, vecs)                                         \
     static void name##_##rows##x##vecs(                                                           \
         ptrdiff_t n, ptrdiff_t k, const void *a, ptrdiff_t lda, const void *b, ptrdiff_t ldb,     \
-        const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc, ptrdiff_t ahead)                 \
+        const void *init, ptrdiff_t ldi, void *c, ptrdiff_t ldc, mdl_ahead *ahead)                \
     {                                                                                             \
         tile(kind, transposed, rows, vecs, n, k, a, lda, b, ldb, init, ldi, c, ldc, ahead);       \
     }
+#if MDL_HALF_LANES
+#define HALF_FUNCTIONS(rows, vecs)                                                                \
+    TILE_FUNCTION(half_n, MDL_TILE_HALF, 0, rows, vecs)                                           \
+    TILE_FUNCTION(half_t, MDL_TILE_HALF, 1, rows, vecs)
+#define HALF_ENTRIES(rows, vecs)                                                                  \
+    [MDL_TILE_HALF][0][rows][vecs] = half_n_##rows##x##vecs,                                      \
+    [MDL_TILE_HALF][1][rows][vecs] = half_t_##rows##x##vecs,
+#else
+#define HALF_FUNCTIONS(rows, vecs)
+#define HALF_ENTRIES(rows, vecs)
+#endif
 #define DEFINE_TILES(rows, vecs)                                                                  \
     TILE_FUNCTION(partial_n, MDL_TILE_PARTIAL, 0, rows, vecs)                                     \
     TILE_FUNCTION(partial_t, MDL_TILE_PARTIAL, 1, rows, vecs)                                     \
     TILE_FUNCTION(full_n, MDL_TILE_FULL, 0, rows, vecs)                                           \
     TILE_FUNCTION(full_t, MDL_TILE_FULL, 1, rows, vecs)                                           \
-    TILE_FUNCTION(fetch_n, MDL_TILE_FETCH, 0, rows, vecs)
+    HALF_FUNCTIONS(rows, vecs)
 TILE_SHAPES(DEFINE_TILES)
 
 #define ENTRIES(rows, vecs)                                                                       \
@@ -151,5 +196,5 @@ TILE_SHAPES(DEFINE_TILES)
     [MDL_TILE_PARTIAL][1][rows][vecs] = partial_t_##rows##x##vecs,                                \
     [MDL_TILE_FULL][0][rows][vecs] = full_n_##rows##x##vecs,                                      \
     [MDL_TILE_FULL][1][rows][vecs] = full_t_##rows##x##vecs,                                      \
-    [MDL_TILE_FETCH][0][rows][vecs] = fetch_n_##rows##x##vecs,
+    HALF_ENTRIES(rows, vecs)
 #define TILE_TABLE {TILE_SHAPES(ENTRIES)}

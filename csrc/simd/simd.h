@@ -17,6 +17,8 @@
      v_bits v_from_bits (reinterpret)   i_set i_add i_sub i_and i_or i_xor i_shl i_shr (logical) i_eq
      v_zip_lo v_zip_hi        interleave the low or high halves: a0 b0 a1 b1 ...
      v_abs v_neg v_copysign
+     hvec     a vector of MDL_HALF_LANES reals, where it costs less than a vec (else MDL_HALF_LANES is 0)
+     h_zero h_low (of a vec) h_load_tail h_store_tail h_add h_accumulate
 
    Every operation is exact or correctly rounded, so a fixed sequence of them gives the same bits on
    every level; only the width differs. */
@@ -63,6 +65,18 @@ INLINE void v_accumulate(vec *c, vec a, vec b) { *c = v_fma(a, b, *c); }
 #define GROUP ((int)(GROUP_LANES / VL))
 
 INLINE vec v_zero(void) { return v_set((real)0); }
+
+#ifndef MDL_HALF_LANES /* no shorter vectors that would cost less */
+#define MDL_HALF_LANES 0
+typedef vec hvec;
+INLINE hvec h_zero(void) { return v_zero(); }
+INLINE hvec h_low(vec a) { return a; }
+INLINE hvec h_load_tail(const real *p, vtail t) { return v_load_tail(p, t); }
+INLINE void h_store_tail(real *p, hvec v, vtail t) { v_store_tail(p, v, t); }
+INLINE hvec h_add(hvec a, hvec b) { return v_add(a, b); }
+INLINE void h_accumulate(hvec *c, hvec a, hvec b) { v_accumulate(c, a, b); }
+#endif
+
 INLINE vec v_abs(vec a) { return v_from_bits(i_and(v_bits(a), i_set((uint_r)~REAL_SIGN))); }
 INLINE vec v_neg(vec a) { return v_from_bits(i_xor(v_bits(a), i_set(REAL_SIGN))); }
 INLINE vec v_copysign(vec magnitude, vec sign)

@@ -21,6 +21,14 @@ INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
 INLINE vec v_sqrt(vec a) { return _mm512_sqrt_pd(a); }
 INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return _mm512_fnmadd_pd(a, b, c); }
+#define MDL_HALF_LANES (VL / 2)
+typedef __m256d hvec;
+INLINE hvec h_zero(void) { return _mm256_setzero_pd(); }
+INLINE hvec h_low(vec a) { return _mm512_castpd512_pd256(a); }
+INLINE hvec h_load_tail(const real *p, vtail t) { return _mm256_maskz_loadu_pd(t, p); }
+INLINE void h_store_tail(real *p, hvec v, vtail t) { _mm256_mask_storeu_pd(p, t, v); }
+INLINE hvec h_add(hvec a, hvec b) { return _mm256_add_pd(a, b); }
+INLINE void h_accumulate(hvec *c, hvec a, hvec b) { *c = _mm256_fmadd_pd(a, b, *c); }
 INLINE vec v_max(vec a, vec b) { return _mm512_max_pd(a, b); }
 INLINE vec v_min(vec a, vec b) { return _mm512_min_pd(a, b); }
 INLINE vmask v_lt(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
@@ -83,6 +91,14 @@ INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
 INLINE vec v_sqrt(vec a) { return _mm512_sqrt_ps(a); }
 INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); }
+#define MDL_HALF_LANES (VL / 2)
+typedef __m256 hvec;
+INLINE hvec h_zero(void) { return _mm256_setzero_ps(); }
+INLINE hvec h_low(vec a) { return _mm512_castps512_ps256(a); }
+INLINE hvec h_load_tail(const real *p, vtail t) { return _mm256_maskz_loadu_ps((__mmask8)t, p); }
+INLINE void h_store_tail(real *p, hvec v, vtail t) { _mm256_mask_storeu_ps(p, (__mmask8)t, v); }
+INLINE hvec h_add(hvec a, hvec b) { return _mm256_add_ps(a, b); }
+INLINE void h_accumulate(hvec *c, hvec a, hvec b) { *c = _mm256_fmadd_ps(a, b, *c); }
 INLINE vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }
 INLINE vec v_min(vec a, vec b) { return _mm512_min_ps(a, b); }
 INLINE vmask v_lt(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }

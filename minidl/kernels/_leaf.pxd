@@ -9,7 +9,8 @@ cdef extern from "minidl.h" nogil:
         MDL_MAX_NARROW
         MDL_TILE_PARTIAL
         MDL_TILE_FULL
-        MDL_TILE_FETCH
+        MDL_TILE_HALF
+        MDL_FETCH_STEPS
         MDL_N_WIDTHS
         MDL_MAX_CHAINS
         MDL_N_VMATH
@@ -19,8 +20,15 @@ cdef extern from "minidl.h" nogil:
         MDL_CONTRACTS
         MDL_SPLITS_FMA
         MDL_ROUNDS_OTHERWISE
+    ctypedef struct mdl_ahead:
+        const char *row
+        ptrdiff_t step
+        ptrdiff_t lines
+        ptrdiff_t line
+        ptrdiff_t share
+        ptrdiff_t left
     ctypedef void mdl_tile_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, ptrdiff_t,
-                              const void *, ptrdiff_t, void *, ptrdiff_t, ptrdiff_t) noexcept
+                              const void *, ptrdiff_t, void *, ptrdiff_t, mdl_ahead *) noexcept
     ctypedef void mdl_narrow_fn(ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *,
                                 ptrdiff_t, ptrdiff_t, const void *, void *, ptrdiff_t) noexcept
     ctypedef void mdl_chain_rows_fn(ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *,
@@ -68,6 +76,7 @@ cdef extern from "minidl.h" nogil:
         int fused
         ptrdiff_t item_size
         ptrdiff_t lanes
+        ptrdiff_t half_lanes
         ptrdiff_t max_rows[9]
         ptrdiff_t widths[7]
         ptrdiff_t block_width

@@ -22,7 +22,7 @@ ctypedef struct Product:
     bint one_row            # b is streamed past the sums of a single row
     bint transposed         # the tile reads a along its columns
     bint pack_a, pack_b
-    bint fetch              # tiles fetch the next panel of b
+    bint fetch              # tiles fetch what is read next
     ptrdiff_t block         # rows of a block of a; the last one may have fewer
     ptrdiff_t panels        # `wide` panels of `width` vectors, then panels of one vector less
     ptrdiff_t width, wide

@@ -21,8 +21,8 @@ thread team, and passes each thread its own block of c.
 from libc.string cimport memset
 
 from minidl.kernels._leaf cimport (
-    MDL_K_BLOCK, MDL_MAX_NARROW, MDL_MAX_VECS, MDL_N_WIDTHS, MDL_TILE_FETCH, MDL_TILE_FULL,
-    MDL_TILE_PARTIAL, mdl_leaves, mdl_tile_fn,
+    MDL_FETCH_STEPS, MDL_K_BLOCK, MDL_MAX_NARROW, MDL_MAX_VECS, MDL_N_WIDTHS, MDL_TILE_FULL,
+    MDL_TILE_HALF, MDL_TILE_PARTIAL, mdl_ahead, mdl_leaves, mdl_tile_fn,
 )
 from minidl.kernels.packing cimport packs
 
@@ -35,7 +35,7 @@ cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of 
 cdef ptrdiff_t PAGE_ROWS = 64       # ... if each row of b has another page
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
 cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
-cdef ptrdiff_t FETCH_BYTES = 256 * 1024   # of b, from which its panels are fetched ahead of their use
+cdef ptrdiff_t FETCH_BYTES = 256 * 1024   # of a or b, from which both are fetched ahead of their use
 cdef ptrdiff_t STREAM_BYTES = 512 * 1024  # of b, from which a single row of c reads it as it lies
 cdef ptrdiff_t STRIP_BYTES = 8 * 1024     # of its sums, which wait in L1
 cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
@@ -112,9 +112,8 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
         p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size, size) if a_col != 1
         else p.panels >= 8 * PACK_PANELS and a_row * size >= PAGE))
     p.transposed = a_col != 1 and not p.pack_a
-    # A large b waits in another cache or in memory, perhaps as another core wrote it. If it is read once,
-    # every panel comes from there.
-    p.fetch = blocks == 1 and not p.pack_b and not p.transposed and k * n * size >= FETCH_BYTES
+    # What is large waits in another cache or in memory, perhaps as another core wrote it.
+    p.fetch = k * max(m, n) * size >= FETCH_BYTES
     p.narrow = (0 < n <= min(MDL_MAX_NARROW, lanes // 2) and m >= lanes and k >= lanes and a_col == 1
                 and not p.swapped)
     p.one_row = m == 1 and b_col == 1 and k * n * size >= STREAM_BYTES and not p.swapped
@@ -136,26 +135,57 @@ cdef inline void cut_rows(const Product *p, ptrdiff_t m, Heights *heights) noexc
         heights[narrow].tall = m - (heights[narrow].rows - 1) * heights[narrow].count
 
 
+cdef inline mdl_ahead *look_ahead(const Product *p, mdl_ahead *ahead, const char *a, const char *b,
+                                  ptrdiff_t p0, ptrdiff_t p1, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t j1,
+                                  ptrdiff_t panel, ptrdiff_t end) noexcept nogil:
+    """What the tiles of a panel fetch while they compute: what gemm reads next from where it lies, or NULL.
+
+    Rows i0 to i1 of a, p0 to p1 of b; the panel ends before column j1, its group before panel `end`.
+    """
+    cdef ptrdiff_t size = p.leaf.item_size, lines, rows, cols, stride, unit
+    cdef ptrdiff_t depth = p1 - p0, width = p.width * p.leaf.lanes
+    if not p.fetch:
+        return NULL
+    if panel + 1 < end and i0 > 0:
+        return NULL  # the first block has fetched the panels of its group
+    if panel + 1 == end and i1 < p.m:
+        ahead.row = a + (i1 * p.a_row + p0 * p.a_col) * size
+        rows, cols, stride, unit = min(p.block, p.m - i1), depth, p.a_row, p.a_col
+    elif panel + 1 < p.panels:
+        ahead.row = b + (p0 * p.b_row + j1 * p.b_col) * size
+        rows, cols, stride, unit = depth, min(width, p.n - j1), p.b_row, p.b_col
+    elif p1 < p.k:
+        ahead.row = b + p1 * p.b_row * size
+        rows, cols, stride, unit = min(MDL_K_BLOCK, p.k - p1), min(width, p.n), p.b_row, p.b_col
+    else:
+        return NULL
+    if unit != 1:
+        rows, cols, stride = cols, rows, unit
+    lines = ceil_div(cols * size, 64)
+    ahead.step = stride * size
+    ahead.lines = lines
+    ahead.line = 0
+    ahead.left = rows * lines
+    ahead.share = ceil_div(ahead.left, p.heights[0].count * max(1, depth // MDL_FETCH_STEPS))
+    return ahead
+
+
 cdef inline void tiles(const Product *p, const Heights *heights, ptrdiff_t n, ptrdiff_t vecs,
                        ptrdiff_t k, const char *a, ptrdiff_t lda, const char *b, ptrdiff_t ldb,
                        const char *init, ptrdiff_t ldi, char *c, ptrdiff_t ldc,
-                       ptrdiff_t ahead) noexcept nogil:
-    """One panel of c, one block of k; the next panel of b is so many bytes ahead (0: no tile fetches it)."""
+                       mdl_ahead *ahead) noexcept nogil:
+    """One panel of c, one block of k."""
     cdef const mdl_leaves *leaf = p.leaf
-    cdef ptrdiff_t size = leaf.item_size, rows = heights.rows, end = heights.tall, t = 0, lines = 0
+    cdef ptrdiff_t size = leaf.item_size, rows = heights.rows, end = heights.tall, t = 0
     cdef ptrdiff_t a_step = size if p.transposed else lda * size
-    cdef int kind = MDL_TILE_FULL if n == vecs * leaf.lanes else MDL_TILE_PARTIAL
+    cdef int kind = MDL_TILE_FULL
     cdef mdl_tile_fn *tile
-    if ahead != 0 and kind == MDL_TILE_FULL:
-        lines = ceil_div(n * size, 64)  # each of the first tiles fetches one line of every row
+    if n < vecs * leaf.lanes:
+        kind = MDL_TILE_HALF if n <= (vecs - 1) * leaf.lanes + leaf.half_lanes else MDL_TILE_PARTIAL
     while True:
         tile = leaf.tile[kind][p.transposed][rows][vecs]
         while t < end:
-            if t < lines:
-                leaf.tile[MDL_TILE_FETCH][0][rows][vecs](n, k, a, lda, b, ldb, init, ldi, c, ldc,
-                                                         ahead + 64 * t)
-            else:
-                tile(n, k, a, lda, b, ldb, init, ldi, c, ldc, 0)
+            tile(n, k, a, lda, b, ldb, init, ldi, c, ldc, ahead)
             a += rows * a_step
             c += rows * ldc * size
             init += rows * ldi * size
@@ -190,10 +220,11 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
     cdef const mdl_leaves *leaf = p.leaf
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
     cdef char *panels = panels_of(scratch)
-    cdef ptrdiff_t i0, i1, j0, j1, p0 = 0, kb, first, panel, vecs, ldb, ldfrom, ahead
+    cdef ptrdiff_t i0, i1, j0, j1, p0 = 0, kb, first, end, panel, vecs, ldb, ldfrom
     cdef ptrdiff_t lda = MDL_K_BLOCK + 64 // size if p.pack_a else p.a_col if p.transposed else p.a_row
     cdef const char *a_block
     cdef const char *b_block
+    cdef mdl_ahead ahead
     cdef char *to
     cdef Heights last[2]
     cdef Heights *heights
@@ -201,6 +232,7 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
         kb = min(MDL_K_BLOCK, p.k - p0)
         first = 0
         while first < p.panels:  # a group of panels
+            end = min(first + p.group, p.panels)
             i0 = 0
             heights = <Heights *> p.heights
             while i0 < p.m:
@@ -213,7 +245,7 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
                     if first == 0 or p.block < p.m:  # else the copy is still there
                         leaf.pack(i1 - i0, kb, a_block, p.a_row, p.a_col, scratch, lda)
                     a_block = scratch
-                for panel in range(first, min(first + p.group, p.panels)):
+                for panel in range(first, end):
                     vecs = p.width if panel < p.wide else p.width - 1
                     j0 = (panel * p.width - max(0, panel - p.wide)) * lanes
                     j1 = min(j0 + vecs * lanes, p.n)
@@ -235,13 +267,9 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
                     else:
                         start = init + j0 * size
                         ldfrom = 0
-                    ahead = 0
-                    if p.fetch and panel + 1 < p.panels:
-                        ahead = (j1 - j0) * size
-                    elif p.fetch and p0 + kb < p.k:  # the first panel of the next block of k
-                        ahead = (kb * p.b_row - j0) * size
                     tiles(p, &heights[panel >= p.wide], j1 - j0, vecs, kb, a_block, lda, b_block, ldb,
-                          start, ldfrom, to, ldc, ahead)
+                          start, ldfrom, to, ldc,
+                          look_ahead(p, &ahead, a, b, p0, p0 + kb, i0, i1, j1, panel, end))
                     if epilogue != NULL and p0 + kb >= p.k:
                         finish(epilogue, i1 - i0, j1 - j0, size, i0, j0, to, ldc)
                 i0 = i1
@@ -271,7 +299,7 @@ cdef void gemm_swapped(const Product *p, const char *a, const char *b, const cha
             if p0 == 0 and init == NULL:
                 start, ldfrom = zeros, 0
             tiles(p, &p.heights[panel >= p.wide], j1 - j0, vecs, kb, b + p0 * p.a_col * size, p.a_col,
-                  a + (p0 * p.b_row + j0) * size, p.b_row, start, ldfrom, c_panel, ldp, 0)
+                  a + (p0 * p.b_row + j0) * size, p.b_row, start, ldfrom, c_panel, ldp, NULL)
             p0 += kb
             if p0 >= p.k:
                 break

@@ -254,12 +254,13 @@ static void product(ptrdiff_t widest, int transposed, ptrdiff_t m, ptrdiff_t n, 
             for (ptrdiff_t p = 0; p == 0 || p < k; p += MDL_K_BLOCK) {
                 block = k - p < MDL_K_BLOCK ? k - p : MDL_K_BLOCK;
                 real *to = c + i * ldc + j;
-                int kind = width < vecs * leaf->lanes ? MDL_TILE_PARTIAL : MDL_TILE_FULL;
-                if (kind == MDL_TILE_FULL && !transposed && widest % 2 == 0)
-                    kind = MDL_TILE_FETCH;
+                int kind = width == vecs * leaf->lanes ? MDL_TILE_FULL
+                           : width <= (vecs - 1) * leaf->lanes + leaf->half_lanes && widest % 2 ? MDL_TILE_HALF
+                                                                                               : MDL_TILE_PARTIAL;
+                mdl_ahead ahead = {(const char *)b, 64, 3, 0, widest % 3, widest};
                 leaf->tile[kind][transposed][rows][vecs](
                     width, block, transposed ? a + p * lda + i : a + i * lda + p, lda, b + p * ldb + j, ldb,
-                    p ? to : bias + j, p ? ldc : 0, to, ldc, 64);
+                    p ? to : bias + j, p ? ldc : 0, to, ldc, &ahead);
             }
         }
     }
