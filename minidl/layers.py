@@ -18,6 +18,9 @@ from minidl.errors import OptionError, ShapeError, out_of_range
 # Weights from which a team that computes dz W^T cuts its columns, not its rows: each thread then transposes
 # only its own part of W, which is worth a barrier.
 WIDE = 32768
+# Rows of a batch up to which a team that only predicts cuts the columns of x W: each thread then reads its
+# own part of W once, and a single row can be cut at all.
+FEW_ROWS = 16
 
 # Writes the ops that turn the gradient of a layer's pre-activation into the gradients of its parameters
 # and of the pre-activation of the layer below.
@@ -140,11 +143,12 @@ class Dense(Layer):
         saves_derivative = builder.training and not softmax and act.saves == "derivative"
         d = builder.work(f"d{path}", fan_out) if saves_derivative else None
         sizes = {"fan_in": fan_in, "fan_out": fan_out}
+        by_columns = not builder.training and builder.program.batch <= FEW_ROWS and fan_in * fan_out >= WIDE
         fused = activations.get("identity") if softmax else act
         builder.emit(
             "DENSE",
             path,
-            {**sizes, "activation": fused},
+            {**sizes, "activation": fused, "cut": TILES if by_columns else ROWS},
             x=x.buffer,
             weight=weight,
             bias=bias,

@@ -385,10 +385,10 @@ class Sequential:
         -------
         ndarray, shape (n, n_outputs)
         """
-        alone = n_threads is None or (type(n_threads) is int and n_threads == 1)
-        small = self._small_predictor if alone else None
+        ordinary = n_threads is None or (type(n_threads) is int and n_threads == 1)
+        small = self._small_predictor if ordinary else None
         if small is not None and not check_finite:
-            output = small(X)
+            output = small(X, n_threads)
             if output is not None:
                 return output
         training.check_threads(n_threads)
@@ -396,7 +396,7 @@ class Sequential:
         n_inputs = self.n_inputs if self.built else self.declared_inputs
         x = as_features(X, self.dtype, n_inputs, check_finite=check_finite)
         self.build(x.shape[1])
-        output = None if small is None else small(x)
+        output = None if small is None else small(x, n_threads)
         if output is None:
             output, flops = prediction.predict(self, x, n_threads)
             if self._small_predictor is None or self._small_predictor.is_stale():

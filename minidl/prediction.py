@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl import kernels
-from minidl.engine.predict import SMALL_FLOPS, SmallPredictor
+from minidl.engine.predict import SmallPredictor, most_rows
 from minidl.engine.program import BoundProgram
 from minidl.errors import OptionError
 from minidl.lowering import Task, lower
@@ -48,12 +48,13 @@ def small_predictor(net, n_rows: int, flops: float) -> SmallPredictor | None:
     >>> net = minidl.MLP([2, 3], init="ones", seed=0)
     >>> small_predictor(net, 1, 12.0)(np.ones((4, 2), np.float32)).shape
     (4, 3)
-    >>> small_predictor(net, 1, 1e12) is None
+    >>> small_predictor(net, 10**9, 12.0) is None
     True
     """
-    if n_rows * flops > SMALL_FLOPS:
+    rows = most_rows(flops)
+    if n_rows > rows:
         return None
-    batch = int(min(EVALUATION_BATCH, max(1.0, SMALL_FLOPS / max(flops, 1.0))))
+    batch = min(EVALUATION_BATCH, rows)
     program = lower(net.layers, net.n_inputs, net.params.layout, Task("predict"), batch)
     return SmallPredictor(BoundProgram(program, net.params.flat), net.n_inputs, net.n_outputs)
 

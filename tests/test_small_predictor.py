@@ -1,16 +1,22 @@
 """The short way of predict: the same bits and errors as the general path, and never a stale result."""
 
+import concurrent.futures
 import copy
+import itertools
+import math
 import pickle
 import threading
 
 import numpy as np
 import pytest
 from helpers import DTYPES, ISA_LEVELS, at_offset
+from minidl.engine.predict import ALONE_FLOPS
 
 from minidl import SGD, Activation, Dense, Sequential, kernels, prediction
+from minidl.engine.ops import ROWS as BY_ROWS
+from minidl.engine.ops import TILES
 from minidl.errors import OptionError
-from minidl.lowering import lower
+from minidl.lowering import Task, lower
 
 WIDTH = 13
 NETS = {
@@ -44,7 +50,7 @@ def short_way(net, X):
 
 
 def general_path(net, X):
-    return net.predict(X, n_threads=1)
+    return net.predict(X, n_threads=2)
 
 
 # --- bits -----------------------------------------------------------------------------------------
@@ -82,6 +88,58 @@ def test_work_that_is_not_small_takes_the_general_path():
     assert short_way(net, X[:2]) is not None
     assert short_way(net, X) is None
     assert net.predict(X).tobytes() == net.predict(X, n_threads=1).tobytes()
+
+
+# --- more work than one thread should do alone ----------------------------------------------------
+
+LARGE = (400, 1100, 1100, 70, 5)
+
+
+def large_network(dtype="float32"):
+    """A network of which one row is the work of a team: wide layers, a narrow one, and a softmax."""
+    assert 2 * sum(math.prod(pair) for pair in itertools.pairwise(LARGE)) > ALONE_FLOPS
+    hidden = [Dense(width, "tanh") for width in LARGE[1:-1]]
+    return Sequential([*hidden, Dense(LARGE[-1], "softmax")], n_inputs=LARGE[0], seed=1, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 2, 3, 16, 17])
+def test_few_rows_of_wide_layers_are_cut_by_columns_with_the_same_bits(rows, dtype):
+    net = large_network(dtype)
+    X = np.random.default_rng(rows).normal(size=(rows, LARGE[0])).astype(dtype)
+    expected = b"".join(prediction.predict(net, row, n_threads=1)[0].tobytes() for row in X[:, None])
+    for n_threads in (1, 2, 3, 8):
+        assert net.predict(X, n_threads=n_threads).tobytes() == expected
+    program = lower(net.layers, LARGE[0], net.params.layout, Task("predict"), rows)
+    cuts = [op.cut for op in program.ops]
+    assert cuts == ([TILES] * 3 + [BY_ROWS, BY_ROWS] if rows <= 16 else [BY_ROWS] * 5)
+    assert program.barriers() == [False, *(TILES in pair for pair in itertools.pairwise(cuts))]
+
+
+def test_one_row_of_a_large_network_takes_the_short_way_with_a_team():
+    net = large_network()
+    X = np.random.default_rng(0).normal(size=(1, LARGE[0])).astype("float32")
+    expected = net.predict(X, n_threads=2).tobytes()
+    net.predict(X)
+    for limit in (1, 2, 5):
+        kernels.set_num_threads(limit)
+        for _ in range(20):
+            assert short_way(net, X).tobytes() == net.predict(X, n_threads=1).tobytes() == expected
+
+
+def test_python_threads_that_predict_at_once_do_not_share_the_short_way():
+    """While it runs without the GIL, it leaves others to the general path."""
+    net, n_threads = large_network(), 4
+    X = np.random.default_rng(0).normal(size=(n_threads, 1, LARGE[0])).astype("float32")
+    expected = [net.predict(x, n_threads=1).tobytes() for x in X]
+    assert len(set(expected)) == n_threads
+    kernels.set_num_threads(2)
+
+    def same(i):
+        return all(net.predict(X[i]).tobytes() == expected[i] for _ in range(200))
+
+    with concurrent.futures.ThreadPoolExecutor(n_threads) as pool:
+        assert all(pool.map(same, range(n_threads)))
 
 
 # --- inputs that need the general path ------------------------------------------------------------

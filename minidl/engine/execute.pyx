@@ -45,6 +45,16 @@ cdef inline bint is_new(CachedProduct *share, BoundOp *op, ptrdiff_t rows,
     return True
 
 
+cdef inline void cut_block(CachedProduct *share, BoundOp *op, ptrdiff_t cols, ptrdiff_t rows,
+                           ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
+    """This thread's block of a result with a row for each row of the batch: some columns, or some rows."""
+    share.i0, share.i1, share.j0, share.j1 = 0, rows, 0, cols
+    if op.tiles:
+        cut(cols, 64 // op.leaf.item_size, thread, n_threads, &share.j0, &share.j1)
+    else:
+        cut(rows, 1, thread, n_threads, &share.i0, &share.i1)
+
+
 cdef void run_gather(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                      ptrdiff_t n_threads) noexcept nogil:
     # source, y
@@ -58,20 +68,22 @@ cdef void run_dense(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                     ptrdiff_t n_threads) noexcept nogil:
     # x, weight, bias, y, d
     cdef CachedProduct *share = op.products + thread
+    cdef ptrdiff_t size = op.leaf.item_size
     cdef Epilogue epilogue
     if is_new(share, op, step.rows, n_threads):
-        cut(step.rows, 1, thread, n_threads, &share.i0, &share.i1)
-        plan_product(&share.product, op.leaf, share.i1 - share.i0, op.n, op.k, ld(op, 0), 1, ld(op, 1), 1,
-                     True)
-    if share.i0 == share.i1:
+        cut_block(share, op, op.n, step.rows, thread, n_threads)
+        plan_product(&share.product, op.leaf, share.i1 - share.i0, share.j1 - share.j0, op.k, ld(op, 0), 1,
+                     ld(op, 1), 1, True)
+    if share.i0 == share.i1 or share.j0 == share.j1:
         return
     epilogue.forward = op.forward
     epilogue.backward = NULL
-    epilogue.saved = row(op, 4, step, share.i0) if op.p[4] != NULL else NULL
+    epilogue.saved = row(op, 4, step, share.i0) + share.j0 * size if op.p[4] != NULL else NULL
     epilogue.lds = ld(op, 4)
     epilogue.param = op.param
-    gemm(&share.product, row(op, 0, step, share.i0), op.p[1], op.p[2], row(op, 3, step, share.i0), ld(op, 3),
-         &epilogue, plan.scratch + thread * scratch_bytes())
+    gemm(&share.product, row(op, 0, step, share.i0), op.p[1] + share.j0 * size,
+         op.p[2] + share.j0 * size if op.p[2] != NULL else NULL, row(op, 3, step, share.i0) + share.j0 * size,
+         ld(op, 3), &epilogue, plan.scratch + thread * scratch_bytes())
 
 
 cdef void run_activation(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
@@ -129,11 +141,7 @@ cdef void run_dense_dx(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     cdef ptrdiff_t size = op.leaf.item_size
     cdef Epilogue epilogue
     if is_new(share, op, step.rows, n_threads):
-        share.i0, share.i1, share.j0, share.j1 = 0, step.rows, 0, op.k
-        if op.tiles:
-            cut(op.k, 64 // size, thread, n_threads, &share.j0, &share.j1)
-        else:
-            cut(step.rows, 1, thread, n_threads, &share.i0, &share.i1)
+        cut_block(share, op, op.k, step.rows, thread, n_threads)
         # the transpose of the weights: element (p, j) of b stands at j * ld + p
         plan_product(&share.product, op.leaf, share.i1 - share.i0, share.j1 - share.j0, op.n, ld(op, 0), 1,
                      1, ld(op, 1), True)

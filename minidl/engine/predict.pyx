@@ -1,8 +1,9 @@
-"""Prediction for a few rows, in a microsecond: no lookup, no conversion, no thread.
+"""Prediction for a few rows, in a microsecond: no lookup, no conversion.
 
 Python calls this with whatever it was given; it returns None for anything but an ordinary array of the
-right dtype and width, and for work that deserves a team or the release of the GIL. The general path then
-takes over. The ops, and so the bits, are the same.
+right dtype and width, and for many rows. The general path then takes over. The ops, and so the bits, are the
+same. Little work holds the GIL and runs on one thread; more goes through BoundProgram.run, which finds out
+whether a team pays.
 """
 
 cimport numpy as cnp
@@ -12,13 +13,29 @@ from minidl.engine.plan cimport BoundOp, Plan, Step, mdl_flush_subnormals, mdl_r
 from minidl.engine.program cimport BoundProgram
 from minidl.kernels._leaf cimport leaves
 
+from minidl.kernels import threads
+
 cnp.import_array()
 
-# Work of one call that may hold the GIL: some fifty microseconds. Python itself keeps it for 5000.
+# Work of one call that goes the short way; a single row always may. Some forty microseconds, which may hold
+# the GIL: Python itself keeps it for 5000.
 SMALL_FLOPS = 4e6
+# Work that one thread does even where there are more: some thirty microseconds.
+ALONE_FLOPS = 3e6
 
 cdef enum:
     MAX_PLACES = 8  # operands of a program that are its input or its output
+
+
+def most_rows(flops_per_row):
+    """Return how many rows of so many operations may go the short way.
+
+    Examples
+    --------
+    >>> most_rows(1e6), most_rows(1e9)
+    (4, 1)
+    """
+    return int(max(1.0, SMALL_FLOPS / max(flops_per_row, 1.0)))
 
 
 cdef class SmallPredictor:
@@ -33,7 +50,8 @@ cdef class SmallPredictor:
 
     cdef BoundProgram bound
     cdef int type_number
-    cdef ptrdiff_t n_inputs, n_outputs, item_size, max_rows
+    cdef ptrdiff_t n_inputs, n_outputs, item_size, max_rows, rows_small, rows_alone
+    cdef bint busy  # the program runs, perhaps without the GIL
     cdef int n_inputs_at, n_outputs_at
     cdef char **input_at[MAX_PLACES]
     cdef char **output_at[MAX_PLACES]
@@ -46,8 +64,10 @@ cdef class SmallPredictor:
         self.n_outputs = n_outputs
         self.item_size = bound.plan.leaf.item_size
         self.type_number = cnp.NPY_DOUBLE if self.item_size == 8 else cnp.NPY_FLOAT
-        flops_per_row = bound.program.flops(1)
-        self.max_rows = <ptrdiff_t> (SMALL_FLOPS / max(flops_per_row, 1.0))
+        flops_per_row = max(bound.program.flops(1), 1.0)
+        self.max_rows = most_rows(flops_per_row)
+        self.rows_small = <ptrdiff_t> (SMALL_FLOPS / flops_per_row)
+        self.rows_alone = <ptrdiff_t> (ALONE_FLOPS / flops_per_row)
         for position, operand in bound.lent_by_name["x"]:
             op = &bound.plan.ops[<ptrdiff_t> position]
             self.input_at[self.n_inputs_at] = &op.p[<int> operand]
@@ -60,9 +80,9 @@ cdef class SmallPredictor:
             self.n_outputs_at += 1
         bound._prepare_team(1)
 
-    def __call__(self, X):
+    def __call__(self, X, n_threads=None):
         """Return the outputs for the rows of X, or None if the general path must see to it."""
-        if not cnp.PyArray_CheckExact(X):
+        if not cnp.PyArray_CheckExact(X) or self.busy:
             return None
         cdef cnp.ndarray array = X
         if (cnp.PyArray_NDIM(array) != 2 or cnp.PyArray_TYPE(array) != self.type_number
@@ -85,7 +105,16 @@ cdef class SmallPredictor:
             self.input_stride[i][0] = stride
         for i in range(self.n_outputs_at):
             self.output_at[i][0] = <char *> cnp.PyArray_DATA(result)
-        self.run(rows)
+        if rows <= self.rows_alone or rows <= self.rows_small and (n_threads == 1 or threads.limit()[0] == 1):
+            self.run(rows)
+            return result
+        cdef ptrdiff_t done = 0, n_steps = (rows + plan.batch - 1) // plan.batch
+        self.busy = True
+        try:
+            while done < n_steps:  # a run ends early to try another team
+                done, _ = self.bound.run(rows, done, n_steps, None, n_threads=n_threads)
+        finally:
+            self.busy = False
         return result
 
     def is_stale(self):

@@ -36,6 +36,7 @@ cdef ptrdiff_t PAGE_ROWS = 64       # ... if each row of b has another page
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
 cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
 cdef ptrdiff_t FETCH_BYTES = 256 * 1024   # of a or b, from which both are fetched ahead of their use
+cdef ptrdiff_t FETCH_ROWS = 4       # of c, below which tiles wait for their loads anyway
 cdef ptrdiff_t STREAM_BYTES = 512 * 1024  # of b, from which a single row of c reads it as it lies
 cdef ptrdiff_t STRIP_BYTES = 8 * 1024     # of its sums, which wait in L1
 cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
@@ -113,7 +114,7 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
         else p.panels >= 8 * PACK_PANELS and a_row * size >= PAGE))
     p.transposed = a_col != 1 and not p.pack_a
     # What is large waits in another cache or in memory, perhaps as another core wrote it.
-    p.fetch = k * max(m, n) * size >= FETCH_BYTES
+    p.fetch = m >= FETCH_ROWS and k * max(m, n) * size >= FETCH_BYTES
     p.narrow = (0 < n <= min(MDL_MAX_NARROW, lanes // 2) and m >= lanes and k >= lanes and a_col == 1
                 and not p.swapped)
     p.one_row = m == 1 and b_col == 1 and k * n * size >= STREAM_BYTES and not p.swapped
@@ -166,7 +167,8 @@ cdef inline mdl_ahead *look_ahead(const Product *p, mdl_ahead *ahead, const char
     ahead.lines = lines
     ahead.line = 0
     ahead.left = rows * lines
-    ahead.share = ceil_div(ahead.left, p.heights[0].count * max(1, depth // MDL_FETCH_STEPS))
+    ahead.share = min(MDL_FETCH_STEPS,
+                      ceil_div(ahead.left, p.heights[0].count * max(1, depth // MDL_FETCH_STEPS)))
     return ahead
 
 
