@@ -49,6 +49,7 @@ MODULES = {  # extension -> C files besides its .pyx
     "minidl.kernels._leaf": ["csrc/dispatch.c"],
     "minidl.kernels.packing": [],
     "minidl.kernels.gemm": [],
+    "minidl.kernels.burst": [],
     "minidl.kernels.matmul": [],
     "minidl.kernels.activation": [],
     "minidl.kernels.reduction": [],

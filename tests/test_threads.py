@@ -98,7 +98,7 @@ def test_affinity_decides():
 
 @needs_openmp
 def test_a_quota_lowers_but_never_raises(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "_set_by_environment", False)
     monkeypatch.setattr(_leaf, "openmp_max_threads", lambda: 8)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
     for quota, expected in (
@@ -110,7 +110,7 @@ def test_a_quota_lowers_but_never_raises(monkeypatch):
         monkeypatch.setattr(threads, "cpu_quota", lambda quota=quota: quota)
         assert threads.limit() == expected
     monkeypatch.setattr(threads, "cpu_quota", lambda: 2)
-    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setattr(threads, "_set_by_environment", True)
     assert threads.limit() == (8, "OMP_NUM_THREADS")
 
 

@@ -10,6 +10,7 @@ cimport numpy as cnp
 
 from minidl.kernels._leaf cimport MDL_ACT_identity, leaves, mdl_leaves
 from minidl.kernels.activation cimport ActivationCall, activation_call
+from minidl.kernels.burst cimport Burst
 from minidl.kernels.gemm cimport Epilogue, Product, ceil_div, gemm, plan_product, scratch_bytes
 
 cdef extern from "scratch.h" nogil:
@@ -17,6 +18,7 @@ cdef extern from "scratch.h" nogil:
 
 cdef extern from "team.h" nogil:
     int mdl_team_size()
+    double mdl_seconds()
 
 import numpy as np
 
@@ -26,8 +28,11 @@ from minidl.kernels._leaf import check_floats
 
 cnp.import_array()
 
-cdef double SERIAL_FLOPS = threads.SERIAL_FLOPS  # smaller products need not ask for a team
+cdef double SERIAL_FLOPS = threads.SERIAL_FLOPS
+cdef double AWAKE_SERIAL_FLOPS = threads.AWAKE_SERIAL_FLOPS  # smaller products need not ask for a team
 cdef double HOLD_GIL_FLOPS = 1e5    # products below this do not even release the GIL
+
+cdef Burst burst = Burst()
 
 
 cdef void share(const mdl_leaves *leaf, const View *a, const View *b, const View *c, const char *init,
@@ -160,8 +165,8 @@ def matmul(a, b, out=None, transpose_a=False, transpose_b=False, bias=None, acti
     cdef int team = 1
     if n_threads is not None:
         team = threads.explicit_team(n_threads)
-    elif flops >= SERIAL_FLOPS:
-        team = threads.team(flops)
+    elif flops >= AWAKE_SERIAL_FLOPS:
+        team = threads.team(flops, burst.is_awake(mdl_seconds()))
     cdef int room = team
     cdef char *scratch = take_scratch(&room)
     if team == 1 and flops < HOLD_GIL_FLOPS:
@@ -175,6 +180,8 @@ def matmul(a, b, out=None, transpose_a=False, transpose_b=False, bias=None, acti
                     share(leaf, &av, &bv, &cv, init, &epilogue,
                           scratch + threadid() * scratch_bytes(), threadid(), mdl_team_size())
     give_scratch(scratch, room)
+    if n_threads is None and flops >= AWAKE_SERIAL_FLOPS:
+        burst.note(mdl_seconds(), flops, team, flops >= SERIAL_FLOPS)
     if target is not out:
         out[...] = target
     return out

@@ -15,9 +15,13 @@ import os
 from minidl.errors import out_of_range
 from minidl.kernels import _leaf, cgroup
 
-# Work below which a team does not pay: about 60 microseconds on one core. Opening a team costs about a
-# microsecond, but a member that is not scheduled, because another process has its core, costs milliseconds.
+# Work below which a team that sleeps does not pay: about 60 microseconds on one core. To wake a thread takes
+# longer, and a member that is not scheduled, because another process has its core, costs milliseconds.
 SERIAL_FLOPS = 6e6
+
+# Work below which a team that is awake does not pay: about 20 microseconds. A thread of OpenMP waits some
+# milliseconds for its next work before it sleeps; meanwhile a team costs about a microsecond.
+AWAKE_SERIAL_FLOPS = 2e6
 
 # The runtimes of OpenMP end the process when they cannot start a thread; this many can be started.
 MOST_THREADS = 1024
@@ -88,22 +92,23 @@ def limit() -> tuple[int, str]:
 def _wanted() -> tuple[int, str]:
     if _user_limit is not None:
         return _user_limit, "set_num_threads"
-    if _omp_num_threads():
-        return _leaf.openmp_max_threads(), "OMP_NUM_THREADS"
-    bounds = [
-        (_affinity(), "CPUs available to this process"),
-        (_leaf.openmp_max_threads(), "omp_set_num_threads"),  # as threadpoolctl and PyTorch call it
-        (cpu_quota(), "CPU quota of the container"),
-    ]
-    return min((bound for bound in bounds if bound[0] is not None), key=lambda bound: bound[0])
+    openmp = _leaf.openmp_max_threads()
+    if _set_by_environment:
+        return openmp, "OMP_NUM_THREADS"
+    n, reason = _affinity(), "CPUs available to this process"
+    if n is None or openmp < n:
+        n, reason = openmp, "omp_set_num_threads"  # as threadpoolctl and PyTorch call it
+    quota = cpu_quota()
+    return (n, reason) if quota is None or quota >= n else (quota, "CPU quota of the container")
 
 
-def team(flops: float) -> int:
-    """Return the number of threads for work of so many floating-point operations."""
-    if flops < SERIAL_FLOPS:
+def team(flops: float, awake: bool = False) -> int:
+    """Return the number of threads for work of so many operations; does a team wait for it awake?"""
+    serial = AWAKE_SERIAL_FLOPS if awake else SERIAL_FLOPS
+    if flops < serial:
         return 1
-    # every member should have enough work to be worth waking
-    return max(1, min(limit()[0], int(flops / (SERIAL_FLOPS / 2))))
+    # every member should have enough work to be worth calling
+    return max(1, min(limit()[0], int(flops / (serial / 2))))
 
 
 # --- facts about the process ----------------------------------------------------------------------
@@ -121,6 +126,9 @@ def _omp_num_threads() -> bool:
     """Return True if OMP_NUM_THREADS is set to what OpenMP takes: "4", or "4,2" for nested regions."""
     words = os.environ.get("OMP_NUM_THREADS", "").split(",")
     return all(word.strip().isdecimal() and int(word) > 0 for word in words)
+
+
+_set_by_environment = _omp_num_threads()  # now: OpenMP, too, looks at the environment once
 
 
 # --- fork -----------------------------------------------------------------------------------------
