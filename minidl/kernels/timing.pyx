@@ -64,7 +64,7 @@ def matmul_seconds(a, b, out, repeats=1, n_threads=None):
     cdef const mdl_leaves *leaf = leaves(av.size == 8)
     cdef double started, stopped
     if n_threads is None:
-        team = threads.team(2.0 * av.rows * bv.cols * av.cols)
+        team = threads.team(2.0 * av.rows * bv.cols * av.cols, awake=n > 1)
     else:
         team = threads.explicit_team(n_threads)
     cdef int room = team
