@@ -6,6 +6,7 @@ import itertools
 import math
 import pickle
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -127,16 +128,25 @@ def test_one_row_of_a_large_network_takes_the_short_way_with_a_team():
             assert short_way(net, X).tobytes() == net.predict(X, n_threads=1).tobytes() == expected
 
 
-def test_python_threads_that_predict_at_once_do_not_share_the_short_way():
-    """While it runs without the GIL, it leaves others to the general path."""
+@pytest.mark.parametrize("limit", [1, 2])
+def test_python_threads_that_predict_at_once_do_not_share_the_short_way(limit, monkeypatch):
+    """While it runs without the GIL, it leaves others to the general path.
+
+    They may come whenever Python code runs: here, while the short way asks for the limit.
+    """
     net, n_threads = large_network(), 4
     X = np.random.default_rng(0).normal(size=(n_threads, 1, LARGE[0])).astype("float32")
     expected = [net.predict(x, n_threads=1).tobytes() for x in X]
     assert len(set(expected)) == n_threads
-    kernels.set_num_threads(2)
+
+    def slow_limit():
+        time.sleep(1e-4)
+        return limit, "test"
+
+    monkeypatch.setattr(kernels.threads, "limit", slow_limit)
 
     def same(i):
-        return all(net.predict(X[i]).tobytes() == expected[i] for _ in range(200))
+        return all(net.predict(X[i]).tobytes() == expected[i] for _ in range(50))
 
     with concurrent.futures.ThreadPoolExecutor(n_threads) as pool:
         assert all(pool.map(same, range(n_threads)))

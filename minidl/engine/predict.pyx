@@ -82,7 +82,7 @@ cdef class SmallPredictor:
 
     def __call__(self, X, n_threads=None):
         """Return the outputs for the rows of X, or None if the general path must see to it."""
-        if not cnp.PyArray_CheckExact(X) or self.busy:
+        if not cnp.PyArray_CheckExact(X):
             return None
         cdef cnp.ndarray array = X
         if (cnp.PyArray_NDIM(array) != 2 or cnp.PyArray_TYPE(array) != self.type_number
@@ -95,21 +95,26 @@ cdef class SmallPredictor:
                 or stride < self.n_inputs * self.item_size or stride % self.item_size != 0
                 or plan.leaf != leaves(self.item_size == 8)):
             return None
+        cdef bint alone = rows <= self.rows_alone or rows <= self.rows_small and (
+            n_threads == 1 or threads.limit()[0] == 1)
         cdef cnp.npy_intp shape[2]
         shape[0] = rows
         shape[1] = self.n_outputs
         cdef cnp.ndarray result = cnp.PyArray_EMPTY(2, shape, self.type_number, 0)
         cdef int i
+        if self.busy:
+            return None
+        # no Python code from here on, during which another thread might come, until the program is busy or done
         for i in range(self.n_inputs_at):
             self.input_at[i][0] = <char *> cnp.PyArray_DATA(array)
             self.input_stride[i][0] = stride
         for i in range(self.n_outputs_at):
             self.output_at[i][0] = <char *> cnp.PyArray_DATA(result)
-        if rows <= self.rows_alone or rows <= self.rows_small and (n_threads == 1 or threads.limit()[0] == 1):
+        if alone:
             self.run(rows)
             return result
-        cdef ptrdiff_t done = 0, n_steps = (rows + plan.batch - 1) // plan.batch
         self.busy = True
+        cdef ptrdiff_t done = 0, n_steps = (rows + plan.batch - 1) // plan.batch
         try:
             while done < n_steps:  # a run ends early to try another team
                 done, _ = self.bound.run(rows, done, n_steps, None, n_threads=n_threads)
