@@ -104,7 +104,7 @@ cdef class SmallPredictor:
         cdef int i
         if self.busy:
             return None
-        # no Python code from here on, during which another thread might come, until the program is busy or done
+        # from here on no Python code, during which another thread might come, until it is busy or done
         for i in range(self.n_inputs_at):
             self.input_at[i][0] = <char *> cnp.PyArray_DATA(array)
             self.input_stride[i][0] = stride
