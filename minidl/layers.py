@@ -18,13 +18,20 @@ from minidl.errors import OptionError, ShapeError, out_of_range
 # Weights from which a team that computes dz W^T cuts its columns, not its rows: each thread then transposes
 # only its own part of W, which is worth a barrier.
 WIDE = 32768
-# Rows of a batch up to which a team that only predicts cuts the columns of x W: each thread then reads its
-# own part of W once, and a single row can be cut at all.
+# Rows of a batch up to which a team cuts the columns of x W, too, unless it trains.
 FEW_ROWS = 16
 
 # Writes the ops that turn the gradient of a layer's pre-activation into the gradients of its parameters
 # and of the pre-activation of the layer below.
 Backward = Callable[[Buffer], "Buffer | None"]
+
+
+def cuts_columns(purpose: str, batch: int) -> bool:
+    """Return whether a team cuts the columns of x W, not its rows, in a program for batches of so many rows.
+
+    Each thread then reads its own part of W, once, and a single row can be cut at all.
+    """
+    return purpose in ("predict", "evaluate") and batch <= FEW_ROWS
 
 
 class Layer:
@@ -143,7 +150,7 @@ class Dense(Layer):
         saves_derivative = builder.training and not softmax and act.saves == "derivative"
         d = builder.work(f"d{path}", fan_out) if saves_derivative else None
         sizes = {"fan_in": fan_in, "fan_out": fan_out}
-        by_columns = not builder.training and builder.program.batch <= FEW_ROWS and fan_in * fan_out >= WIDE
+        by_columns = fan_in * fan_out >= WIDE and cuts_columns(builder.program.purpose, builder.program.batch)
         fused = activations.get("identity") if softmax else act
         builder.emit(
             "DENSE",

@@ -1,7 +1,8 @@
 """From a list of layers to a program: the one place where the order of the ops is decided.
 
 Row ops first (gather, forward, loss, gradients of activations), then all weight gradients, then the
-update: a team meets twice per step, and more often where a wide layer's input gradient is cut by columns.
+update: a team meets twice per step, and more often where a wide layer's input gradient is cut by columns. A
+prediction needs no meeting, unless it has so few rows that wide layers are cut by columns.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from minidl.engine.builder import Program
 from minidl.engine.program import BoundProgram
+from minidl.layers import cuts_columns
 from minidl.lowering import Task, lower
 
 POOLED_PROGRAMS = 8  # kept per network
@@ -37,7 +38,9 @@ class ProgramPool:
         velocity = net.training.velocity.flat if task.velocity else None
         for entry in reversed(self._entries):
             known, bound = entry
-            fits = known == task and batch <= bound.program.batch <= 4 * batch
+            rows = bound.program.batch
+            fits = known == task and batch <= rows <= 4 * batch
+            fits = fits and cuts_columns(task.purpose, batch) == cuts_columns(task.purpose, rows)
             if fits and bound.arenas["state"] is velocity and bound.is_current():
                 try:
                     self._entries.remove(entry)

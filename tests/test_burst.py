@@ -1,6 +1,8 @@
 """When small products that follow one another get a team: with a clock of our own."""
 
 import itertools
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -29,9 +31,10 @@ class Machine:
         """Return whether the product had a team."""
         self.now += gap
         large = flops >= threads.SERIAL_FLOPS
-        team = self.row.is_awake(self.now) or large
+        start = self.now
+        team = self.row.is_awake(start) or large
         self.now += team_seconds if team else alone_seconds
-        self.row.note(self.now, flops, 2 if team else 1, large)
+        self.row.note(start, self.now, flops, 2 if team else 1, large)
         return team
 
     def products(self, n, **times):
@@ -50,11 +53,21 @@ def test_products_that_are_not_close_never_have_a_team():
 
 
 def test_the_team_of_a_large_product_is_awake_for_the_next_one():
+    """Once it is known what one thread needs."""
     machine = Machine()
     machine.product(flops=threads.SERIAL_FLOPS)
-    assert machine.product() is True
+    assert machine.products(2) == [False, True]
     machine.product(flops=threads.SERIAL_FLOPS)
     assert machine.product(gap=2 * CLOSE_SECONDS) is False
+
+
+def test_large_products_in_between_do_not_hide_that_the_team_is_slow():
+    machine = Machine()
+    teams = []
+    for _ in range(100):
+        machine.product(flops=threads.SERIAL_FLOPS, team_seconds=1e-3)
+        teams.append(machine.product(team_seconds=1e-3))
+    assert teams == [False, True, True] + [False] * 97
 
 
 def test_waking_the_team_may_take_long_once():
@@ -89,6 +102,40 @@ def test_a_team_that_is_fast_again_is_kept():
     machine.products(2, team_seconds=1e-3)
     assert not any(machine.products(SHORTEST_PAUSE + BURST))  # not longer than the first time
     assert machine.product() is True
+
+
+def test_work_that_is_awake_has_a_team_sooner():
+    kernels.set_num_threads(4)
+    assert [threads.team(flops) for flops in (3e6, 6e6, 12e6, 60e6)] == [1, 2, 4, 4]
+    assert [threads.team(flops, awake=True) for flops in (1.9e6, 3e6, 6e6, 60e6)] == [1, 3, 2, 4]
+
+
+def test_matmul_counts_the_products_of_each_python_thread(monkeypatch):
+    asked = []
+
+    def team(flops, awake):
+        asked.append(awake)
+        return 1
+
+    monkeypatch.setattr(threads, "team", team)
+    a = np.ones((128, 100), np.float32)
+    b = np.ones((100, 100), np.float32)
+
+    def row():
+        time.sleep(2 * CLOSE_SECONDS)
+        asked.clear()
+        for _ in range(500):
+            kernels.matmul(a, b)
+        return sum(asked)
+
+    assert max(row() for _ in range(5)) > 400  # another process may break a row
+    assert asked[0] is False
+    kernels.matmul(a, b)
+    asked.clear()
+    worker = threading.Thread(target=kernels.matmul, args=(a, b))
+    worker.start()
+    worker.join()
+    assert asked == [False]
 
 
 @pytest.mark.parametrize("n", [100, 160])

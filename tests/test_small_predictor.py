@@ -111,6 +111,9 @@ def test_few_rows_of_wide_layers_are_cut_by_columns_with_the_same_bits(rows, dty
     expected = b"".join(prediction.predict(net, row, n_threads=1)[0].tobytes() for row in X[:, None])
     for n_threads in (1, 2, 3, 8):
         assert net.predict(X, n_threads=n_threads).tobytes() == expected
+    net.predict(np.repeat(X, 3, axis=0), n_threads=2)  # its program would do for X too, but cuts rows
+    with net.borrow(Task("predict"), rows) as bound:
+        assert bound.program.ops[0].cut == (TILES if rows <= 16 else BY_ROWS)
     program = lower(net.layers, LARGE[0], net.params.layout, Task("predict"), rows)
     cuts = [op.cut for op in program.ops]
     assert cuts == ([TILES] * 3 + [BY_ROWS, BY_ROWS] if rows <= 16 else [BY_ROWS] * 5)

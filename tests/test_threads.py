@@ -76,7 +76,7 @@ def test_the_limit_of_openmp_bounds_all():
 def test_other_libraries_may_lower_the_default(monkeypatch):
     """As threadpoolctl and torch.set_num_threads do where they share the OpenMP runtime."""
     threadpoolctl = pytest.importorskip("threadpoolctl")
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "_set_by_environment", False)
     before = threads.limit()
     with threadpoolctl.threadpool_limits(1, user_api="openmp"):
         assert kernels.get_num_threads() == 1

@@ -46,8 +46,8 @@
 /* What will be needed from another cache is fetched while k runs, a little after every so many steps: many
    requests at once would make the loads of b wait behind them. The rows of c are among it if k is long enough,
    else they would come too late; and if they are more than a few, which a small c has. */
-#define FETCH_DEPTH 96
-#define FETCH_ROWS 4
+#define LEAST_DEPTH 96
+#define LEAST_ROWS 4
 
 INLINE void fetch_lines(mdl_ahead *ahead)
 {
@@ -77,7 +77,7 @@ INLINE void tile(const int kind, const int transposed, const int rows, const int
     const int vectors = halved ? vecs - 1 : vecs;   /* ... and without the half one */
     const vtail tail = v_tail(full ? VL : n - whole * VL);
     const real *base[MDL_MAX_ROWS / 3];
-    const real *c_row = c, *c_end = rows < FETCH_ROWS || k < FETCH_DEPTH ? c : c + rows * ldc;
+    const real *c_row = c, *c_end = rows < LEAST_ROWS || k < LEAST_DEPTH ? c : c + rows * ldc;
     const ptrdiff_t pause = ahead || c_end != c ? MDL_FETCH_STEPS : k;
     vec acc[MDL_MAX_ROWS][MDL_MAX_VECS];
     vec held[MDL_MAX_VECS];

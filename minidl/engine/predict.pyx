@@ -6,6 +6,8 @@ same. Little work holds the GIL and runs on one thread; more goes through BoundP
 whether a team pays.
 """
 
+import os
+
 cimport numpy as cnp
 from libc.stdint cimport uint64_t
 
@@ -52,6 +54,7 @@ cdef class SmallPredictor:
     cdef int type_number
     cdef ptrdiff_t n_inputs, n_outputs, item_size, max_rows, rows_small, rows_alone
     cdef bint busy  # the program runs, perhaps without the GIL
+    cdef object process
     cdef int n_inputs_at, n_outputs_at
     cdef char **input_at[MAX_PLACES]
     cdef char **output_at[MAX_PLACES]
@@ -63,6 +66,7 @@ cdef class SmallPredictor:
         self.n_inputs = n_inputs
         self.n_outputs = n_outputs
         self.item_size = bound.plan.leaf.item_size
+        self.process = os.getpid()
         self.type_number = cnp.NPY_DOUBLE if self.item_size == 8 else cnp.NPY_FLOAT
         flops_per_row = max(bound.program.flops(1), 1.0)
         self.max_rows = most_rows(flops_per_row)
@@ -95,7 +99,7 @@ cdef class SmallPredictor:
                 or stride < self.n_inputs * self.item_size or stride % self.item_size != 0
                 or plan.leaf != leaves(self.item_size == 8)):
             return None
-        cdef bint alone = rows <= self.rows_alone or rows <= self.rows_small and (
+        cdef bint by_itself = rows <= self.rows_alone or rows <= self.rows_small and (
             n_threads == 1 or threads.limit()[0] == 1)
         cdef cnp.npy_intp shape[2]
         shape[0] = rows
@@ -110,7 +114,7 @@ cdef class SmallPredictor:
             self.input_stride[i][0] = stride
         for i in range(self.n_outputs_at):
             self.output_at[i][0] = <char *> cnp.PyArray_DATA(result)
-        if alone:
+        if by_itself:
             self.run(rows)
             return result
         self.busy = True
@@ -123,8 +127,9 @@ cdef class SmallPredictor:
         return result
 
     def is_stale(self):
-        """Return whether another instruction set level is in use now."""
-        return self.bound.plan.leaf != leaves(self.item_size == 8)
+        """Return whether another instruction set level is in use now, or this is a fork of a busy process."""
+        forked = self.busy and self.process != os.getpid()
+        return self.bound.plan.leaf != leaves(self.item_size == 8) or forked
 
     cdef void run(self, ptrdiff_t rows) noexcept:
         cdef Plan *plan = &self.bound.plan

@@ -583,19 +583,21 @@ cdef class BoundProgram:
         """Scratch memory and flags for a team of that size."""
         cdef Plan *plan = &self.plan
         cdef Matrix view
+        cdef CachedProduct *products
         cdef ptrdiff_t o
         if self.room < team:
-            free(self.products)
-            self.room = 0
-            self.products = <CachedProduct *> calloc(team * max(plan.n_ops, 1), sizeof(CachedProduct))
-            if self.products == NULL:
-                raise MemoryError("no memory for the plans of a team")
-            self.room = team
-            for o in range(plan.n_ops):
-                plan.ops[o].products = self.products + o * team
+            # whatever can fail or be interrupted comes first: until then the smaller team keeps what it has
             # small work touches little of it, and should not pay for a whole huge page
-            self._scratch = aligned_zeros(team * scratch_bytes() // 4, "float32", huge=plan.long_steps)
-            self._flags = np.zeros(team * (CACHE_LINE // sizeof(int)), np.int32)
+            scratch = aligned_zeros(team * scratch_bytes() // 4, "float32", huge=plan.long_steps)
+            flags = np.zeros(team * (CACHE_LINE // sizeof(int)), np.int32)
+            products = <CachedProduct *> calloc(team * max(plan.n_ops, 1), sizeof(CachedProduct))
+            if products == NULL:
+                raise MemoryError("no memory for the plans of a team")
+            free(self.products)
+            self.products = products
+            for o in range(plan.n_ops):
+                plan.ops[o].products = products + o * team
+            self._scratch, self._flags, self.room = scratch, flags, team
         view = matrix(self._scratch)
         plan.scratch = view.data
         self._flags[:] = 0

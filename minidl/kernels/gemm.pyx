@@ -37,6 +37,7 @@ cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block o
 cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
 cdef ptrdiff_t FETCH_BYTES = 256 * 1024   # of a or b, from which both are fetched ahead of their use
 cdef ptrdiff_t FETCH_ROWS = 4       # of c, below which tiles wait for their loads anyway
+cdef ptrdiff_t MOST_LINES = 16      # that a tile fetches at a time: about one with each step of k
 cdef ptrdiff_t STREAM_BYTES = 512 * 1024  # of b, from which a single row of c reads it as it lies
 cdef ptrdiff_t STRIP_BYTES = 8 * 1024     # of its sums, which wait in L1
 cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
@@ -138,10 +139,11 @@ cdef inline void cut_rows(const Product *p, ptrdiff_t m, Heights *heights) noexc
 
 cdef inline mdl_ahead *look_ahead(const Product *p, mdl_ahead *ahead, const char *a, const char *b,
                                   ptrdiff_t p0, ptrdiff_t p1, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t j1,
-                                  ptrdiff_t panel, ptrdiff_t end) noexcept nogil:
+                                  ptrdiff_t panel, ptrdiff_t end, ptrdiff_t tiles) noexcept nogil:
     """What the tiles of a panel fetch while they compute: what gemm reads next from where it lies, or NULL.
 
-    Rows i0 to i1 of a, p0 to p1 of b; the panel ends before column j1, its group before panel `end`.
+    Rows i0 to i1 of a, p0 to p1 of b; the panel, of so many tiles, ends before column j1, and its group before
+    panel `end`.
     """
     cdef ptrdiff_t size = p.leaf.item_size, lines, rows, cols, stride, unit
     cdef ptrdiff_t depth = p1 - p0, width = p.width * p.leaf.lanes
@@ -160,6 +162,8 @@ cdef inline mdl_ahead *look_ahead(const Product *p, mdl_ahead *ahead, const char
         rows, cols, stride, unit = min(MDL_K_BLOCK, p.k - p1), min(width, p.n), p.b_row, p.b_col
     else:
         return NULL
+    if unit != 1 and stride != 1:
+        return NULL  # no cache lines in a row
     if unit != 1:
         rows, cols, stride = cols, rows, unit
     lines = ceil_div(cols * size, 64)
@@ -167,8 +171,7 @@ cdef inline mdl_ahead *look_ahead(const Product *p, mdl_ahead *ahead, const char
     ahead.lines = lines
     ahead.line = 0
     ahead.left = rows * lines
-    ahead.share = min(MDL_FETCH_STEPS,
-                      ceil_div(ahead.left, p.heights[0].count * max(1, depth // MDL_FETCH_STEPS)))
+    ahead.share = min(MOST_LINES, ceil_div(ahead.left, tiles * max(1, depth // MDL_FETCH_STEPS)))
     return ahead
 
 
@@ -271,7 +274,8 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
                         ldfrom = 0
                     tiles(p, &heights[panel >= p.wide], j1 - j0, vecs, kb, a_block, lda, b_block, ldb,
                           start, ldfrom, to, ldc,
-                          look_ahead(p, &ahead, a, b, p0, p0 + kb, i0, i1, j1, panel, end))
+                          look_ahead(p, &ahead, a, b, p0, p0 + kb, i0, i1, j1, panel, end,
+                                     heights[panel >= p.wide].count))
                     if epilogue != NULL and p0 + kb >= p.k:
                         finish(epilogue, i1 - i0, j1 - j0, size, i0, j0, to, ldc)
                 i0 = i1

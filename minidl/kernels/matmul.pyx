@@ -10,7 +10,7 @@ cimport numpy as cnp
 
 from minidl.kernels._leaf cimport MDL_ACT_identity, leaves, mdl_leaves
 from minidl.kernels.activation cimport ActivationCall, activation_call
-from minidl.kernels.burst cimport Burst
+from minidl.kernels.burst cimport Burst, burst_of_thread
 from minidl.kernels.gemm cimport Epilogue, Product, ceil_div, gemm, plan_product, scratch_bytes
 
 cdef extern from "scratch.h" nogil:
@@ -31,9 +31,6 @@ cnp.import_array()
 cdef double SERIAL_FLOPS = threads.SERIAL_FLOPS
 cdef double AWAKE_SERIAL_FLOPS = threads.AWAKE_SERIAL_FLOPS  # smaller products need not ask for a team
 cdef double HOLD_GIL_FLOPS = 1e5    # products below this do not even release the GIL
-
-cdef Burst burst = Burst()
-
 
 cdef void share(const mdl_leaves *leaf, const View *a, const View *b, const View *c, const char *init,
                 const Epilogue *epilogue, char *scratch, ptrdiff_t thread,
@@ -163,10 +160,14 @@ def matmul(a, b, out=None, transpose_a=False, transpose_b=False, bias=None, acti
 
     cdef double flops = 2.0 * cv.rows * cv.cols * av.cols
     cdef int team = 1
+    cdef Burst burst = None
+    cdef double start = 0.0
     if n_threads is not None:
         team = threads.explicit_team(n_threads)
     elif flops >= AWAKE_SERIAL_FLOPS:
-        team = threads.team(flops, burst.is_awake(mdl_seconds()))
+        burst = burst_of_thread()
+        start = mdl_seconds()
+        team = threads.team(flops, burst.is_awake(start))
     cdef int room = team
     cdef char *scratch = take_scratch(&room)
     if team == 1 and flops < HOLD_GIL_FLOPS:
@@ -180,8 +181,8 @@ def matmul(a, b, out=None, transpose_a=False, transpose_b=False, bias=None, acti
                     share(leaf, &av, &bv, &cv, init, &epilogue,
                           scratch + threadid() * scratch_bytes(), threadid(), mdl_team_size())
     give_scratch(scratch, room)
-    if n_threads is None and flops >= AWAKE_SERIAL_FLOPS:
-        burst.note(mdl_seconds(), flops, team, flops >= SERIAL_FLOPS)
+    if burst is not None:
+        burst.note(start, mdl_seconds(), flops, team, flops >= SERIAL_FLOPS)
     if target is not out:
         out[...] = target
     return out

@@ -104,7 +104,7 @@ def _wanted() -> tuple[int, str]:
 
 def team(flops: float, awake: bool = False) -> int:
     """Return the number of threads for work of so many operations; does a team wait for it awake?"""
-    serial = AWAKE_SERIAL_FLOPS if awake else SERIAL_FLOPS
+    serial = AWAKE_SERIAL_FLOPS if awake and flops < SERIAL_FLOPS else SERIAL_FLOPS
     if flops < serial:
         return 1
     # every member should have enough work to be worth calling
