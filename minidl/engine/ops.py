@@ -12,9 +12,7 @@ from dataclasses import dataclass
 # How a team cuts an op. Of consecutive ops that are cut by rows, a thread reads only what it wrote itself, or
 # what nobody writes: they need no barrier between them. Others do, if one reads what the other writes.
 ROWS = "rows"  # each thread takes its rows of the batch
-TILES = (
-    "tiles"  # each thread takes its block of a weight gradient, or of columns of a product
-)
+TILES = "tiles"  # each thread takes its block of a weight gradient, or of columns of a product
 FLAT = "flat"  # each thread takes its range of the flat vectors
 
 

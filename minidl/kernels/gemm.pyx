@@ -142,8 +142,8 @@ cdef inline mdl_ahead *look_ahead(const Product *p, mdl_ahead *ahead, const char
                                   ptrdiff_t panel, ptrdiff_t end, ptrdiff_t tiles) noexcept nogil:
     """What the tiles of a panel fetch while they compute: what gemm reads next from where it lies, or NULL.
 
-    Rows i0 to i1 of a, p0 to p1 of b; the panel, of so many tiles, ends before column j1, and its group before
-    panel `end`.
+    Rows i0 to i1 of a, p0 to p1 of b; the panel has so many tiles and ends before column j1, its group ends
+    before panel `end`.
     """
     cdef ptrdiff_t size = p.leaf.item_size, lines, rows, cols, stride, unit
     cdef ptrdiff_t depth = p1 - p0, width = p.width * p.leaf.lanes
