@@ -70,6 +70,18 @@ def test_each_thread_has_enough_to_do():
     assert set(machine.teams) == {1, 2, 4, 5}
 
 
+def test_calls_of_one_short_step_are_tried_together():
+    """As predictions are: one that is slow by chance does not decide, and none is a trial by itself."""
+    seconds = 1.01 * TRIAL_SECONDS / 8
+    machine = Machine({1: seconds, 2: 0.6 * seconds})
+    for call in range(TRIALS * (8 + 14)):
+        machine.costs[2] = 1.2 * seconds if call % 5 == 0 else 0.6 * seconds  # on average 0.72
+        machine.run(limit=2, steps=1)
+    assert machine.tuner.choose(FLOPS, 2)[0] == 2
+    assert set(map(len, machine.tuner.costs.values())) == {TRIALS}
+    assert machine.teams.count(1) == TRIALS * 8
+
+
 @pytest.mark.parametrize("limit", [2, 3, 4, 6, 8])
 @pytest.mark.parametrize("flops", [8 * LEAST_FLOPS, FLOPS])
 def test_every_team_is_tried_before_one_is_chosen(limit, flops):

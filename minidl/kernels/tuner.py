@@ -45,6 +45,7 @@ class TeamTuner:
         self.best: int | None = None
         self.remembered = (0, 0.0)  # the team chosen last, and its seconds per operation then
         self.trying = False
+        self.trial = (0, 0.0, 0.0)  # under way: the team, its operations and seconds so far
         self.decided_at = 0.0
         self.hold = HOLD_SECONDS
 
@@ -94,11 +95,20 @@ class TeamTuner:
         """Note that a team has done so many operations in so many seconds."""
         if flops <= 0:
             return
-        cost = seconds / flops
         if self.trying:
-            self.costs.setdefault(team, []).append(cost)
-        elif team == self.best and cost > SLOWER * min(self.costs[team]):
+            self._try(team, flops, seconds)
+        elif team == self.best and seconds / flops > SLOWER * min(self.costs[team]):
             self.decided_at = float("-inf")
+
+    def _try(self, team: int, flops: float, seconds: float) -> None:
+        """Add work to the trial of a team, which lasts some time: short pieces of work count together."""
+        if team != self.trial[0]:
+            self.trial = (team, 0.0, 0.0)
+        _, done, spent = self.trial
+        self.trial = (team, done + flops, spent + seconds)
+        if self.trial[2] >= TRIAL_SECONDS:
+            self.costs.setdefault(team, []).append(self.trial[2] / self.trial[1])
+            self.trial = (0, 0.0, 0.0)
 
 
 def _teams(flops: float, limit: int) -> list[int]:
