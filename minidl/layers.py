@@ -30,6 +30,11 @@ def cuts_columns(purpose: str, batch: int) -> bool:
     """Return whether a team cuts the columns of x W, not its rows, in a program for batches of so many rows.
 
     Each thread then reads its own part of W, once, and a single row can be cut at all.
+
+    Examples
+    --------
+    >>> cuts_columns("predict", 1), cuts_columns("predict", 256), cuts_columns("train", 1)
+    (True, False, False)
     """
     return purpose in ("predict", "evaluate") and batch <= FEW_ROWS
 

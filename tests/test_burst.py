@@ -2,7 +2,6 @@
 
 import itertools
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from minidl.kernels.burst import (
 )
 
 from minidl import kernels
-from minidl.kernels import threads
+from minidl.kernels import burst, threads
 
 FLOPS = 3e6
 
@@ -110,32 +109,38 @@ def test_work_that_is_awake_has_a_team_sooner():
     assert [threads.team(flops, awake=True) for flops in (1.9e6, 3e6, 6e6, 60e6)] == [1, 3, 2, 4]
 
 
-def test_matmul_counts_the_products_of_each_python_thread(monkeypatch):
-    asked = []
+class Recorder(Burst):
+    """Takes the place of a Python thread's row, says that a team is awake, and writes down what it hears."""
 
-    def team(flops, awake):
-        asked.append(awake)
-        return 1
+    def __init__(self):
+        super().__init__()
+        self.starts, self.notes = [], []
 
-    monkeypatch.setattr(threads, "team", team)
-    a = np.ones((128, 100), np.float32)
+    def is_awake(self, now):
+        self.starts.append(now)
+        return True
+
+    def note(self, start, end, flops, team, large):
+        self.notes.append((start, end, flops, team, large))
+
+
+def test_matmul_asks_the_row_of_its_python_thread_and_tells_it_what_came(monkeypatch):
+    row = Recorder()
+    monkeypatch.setattr(burst._of_thread, "burst", row, raising=False)
+    monkeypatch.setattr(threads, "team", lambda flops, awake: 2 if awake else 1)
+    small, large = np.ones((128, 100), np.float32), np.ones((300, 100), np.float32)
     b = np.ones((100, 100), np.float32)
-
-    def row():
-        time.sleep(2 * CLOSE_SECONDS)
-        asked.clear()
-        for _ in range(500):
-            kernels.matmul(a, b)
-        return sum(asked)
-
-    assert max(row() for _ in range(5)) > 400  # another process may break a row
-    assert asked[0] is False
-    kernels.matmul(a, b)
-    asked.clear()
-    worker = threading.Thread(target=kernels.matmul, args=(a, b))
+    kernels.matmul(small, b)
+    kernels.matmul(large, np.ones((100, 120), np.float32))
+    assert [note[2:] for note in row.notes] == [(2.56e6, 2, False), (7.2e6, 2, True)]
+    assert [note[0] for note in row.notes] == row.starts
+    assert all(start < end for start, end, *_ in row.notes)
+    kernels.matmul(small, b, n_threads=2)  # a team that the caller chose
+    kernels.matmul(small[:50], b)  # too little for any team
+    worker = threading.Thread(target=kernels.matmul, args=(small, b))  # another row
     worker.start()
     worker.join()
-    assert asked == [False]
+    assert len(row.notes) == len(row.starts) == 2
 
 
 @pytest.mark.parametrize("n", [100, 160])

@@ -32,6 +32,7 @@ cdef double SERIAL_FLOPS = threads.SERIAL_FLOPS
 cdef double AWAKE_SERIAL_FLOPS = threads.AWAKE_SERIAL_FLOPS  # smaller products need not ask for a team
 cdef double HOLD_GIL_FLOPS = 1e5    # products below this do not even release the GIL
 
+
 cdef void share(const mdl_leaves *leaf, const View *a, const View *b, const View *c, const char *init,
                 const Epilogue *epilogue, char *scratch, ptrdiff_t thread,
                 ptrdiff_t n_threads) noexcept nogil:

@@ -103,7 +103,7 @@ def _wanted() -> tuple[int, str]:
 
 
 def team(flops: float, awake: bool = False) -> int:
-    """Return the number of threads for work of so many operations; does a team wait for it awake?"""
+    """Return the number of threads for work of so many operations; less deserves a team that is awake."""
     serial = AWAKE_SERIAL_FLOPS if awake and flops < SERIAL_FLOPS else SERIAL_FLOPS
     if flops < serial:
         return 1
