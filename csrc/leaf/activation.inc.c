@@ -160,7 +160,7 @@ INLINE wide slope_softsign(wide y, map_constants k)
 }
 
 /* log(1 + e^z) = max(z, 0) + log(1 + e^-|z|); sigmoid(z) = 1 - e^-y */
-INLINE wide softplus_exp(wide z) { return exp_nonpositive(w_neg(w_abs(z))); }
+INLINE wide softplus_exp(wide z) { return exp_to_40(w_minus_abs(z)); }
 INLINE wide softplus_log(wide z, wide e) { return w_add(positive_part(z), log1p_unit(e)); }
 INLINE wide value_softplus(wide z, map_constants k)
 {
@@ -198,7 +198,7 @@ typedef struct {
 
 INLINE gate_pair sigmoid_pair(wide z)
 {
-    const wide one = w_set(1), e = exp_nonpositive(w_neg(w_abs(z)));
+    const wide one = w_set(1), e = exp_to_40(w_minus_abs(z));
     const wide large = w_div(one, w_add(one, e)), small = w_mul(e, large);
     const wmask negative = w_lt(z, w_zero());
     const gate_pair g = {w_sel(negative, small, large), w_sel(negative, large, small)};
@@ -214,12 +214,15 @@ INLINE wide_pair both_silu(wide z, map_constants k)
     return (void)k, out;
 }
 
-/* z Phi(z); Phi(z) + z Phi'(z) */
+/* z Phi(z); Phi(z) + z Phi'(z). With t = |z|, Phi(-t) = 1 - Phi(t) gives max(z, 0) - t Phi(-t), and
+   q or 1 - q with q = Phi(-t) - t Phi'(t). Beyond the clamp Phi(-t) and t Phi'(t) are 0. */
 INLINE wide_pair both_gelu(wide z, map_constants k)
 {
-    const normal_pair p = normal(z);
-    const wide_pair out = {w_mul(bounded_below(z), p.cumulative),
-                          w_fma(bounded(z), p.density, p.cumulative)};
+    const wide t = w_min(w_set(NORMAL_END), w_abs(z)), e = exp_minus_half_square(t);
+    const wide tail = normal_tail(t, e);
+    const wide q = w_fnma(w_mul(t, w_set(INV_SQRT_2_PI)), e, tail);
+    const wide_pair out = {w_fnma(t, tail, positive_part(z)),
+                          w_sel(w_lt(z, w_zero()), q, w_sub(w_set(1), q))};
     return (void)k, out;
 }
 
@@ -248,7 +251,7 @@ INLINE wide_pair both_gelu_tanh(wide z, map_constants k)
 #endif
 INLINE wide_pair both_mish(wide z, map_constants k)
 {
-    const wide x = at_most(MISH_END, z), e = exp_join(exp_split(at_least(EXP_LOWEST, x)));
+    const wide x = at_most(MISH_END, z), e = exp_to_40(x);
     const wide n = w_mul(e, w_add(e, w_set(2))), inverse = w_div(w_set(1), w_add(n, w_set(2)));
     const wide gate = w_mul(n, inverse);
     const wide slope = w_mul(w_mul(w_mul(w_set(4), e), inverse), w_mul(w_add(w_set(1), e), inverse));

@@ -80,7 +80,7 @@ INLINE void narrow_exp(ptrdiff_t count, ptrdiff_t n, const real *z, ptrdiff_t ld
     }
     w_store(e + count * n, w_zero()); /* an exponential far from 0 may be slow */
     for (ptrdiff_t j = 0; j < count * n; j += WIDE_LANES)
-        w_store(e + j, exp_nonpositive(w_load(e + j)));
+        w_store(e + j, exp_to_40(w_load(e + j)));
     for (ptrdiff_t i = 0; i < count; i++) {
         group g = g_set(v_zero());
         EACH_VECTOR(k) if (k == 0 || !one) g.v[k] = v_load(e + i * n + k * VL);
@@ -102,7 +102,7 @@ INLINE vec wide_exp(ptrdiff_t n, const real *z, const lane_set *last, real max, 
 {
     group total = g_set(v_zero());
     for (ptrdiff_t j = 0; j < n; j += GROUP_LANES) {
-        const wide w = exp_nonpositive(w_groups(g_shifted(z + j, n - j, last, max)));
+        const wide w = exp_to_40(w_groups(g_shifted(z + j, n - j, last, max)));
         group g;
         EACH_VECTOR(k) g.v[k] = w.v[k];
         g = g_fill(g, n - j, last, v_zero());

@@ -32,10 +32,15 @@ static const real cos_p[3] = {
 static const real atan_p[4] = {
     -0x1.555454p-2f, 0x1.9924dap-3f, -0x1.1c37b2p-3f, 0x1.49e27p-4f};
 
-/* erf x = x + x P(x^2) for |x| <= 1: degree 6, error 0.024 */
-static const real erf_p[7] = {
-    0x1.06eba8p-3f, -0x1.81273ep-2f, 0x1.ce2ce6p-4f, -0x1.b7f71ap-6f, 0x1.53f224p-8f,
-    -0x1.a3515ep-11f, 0x1.4771fep-14f};
+/* erf x = x + x P(x^2) for |x| <= 0.875: degree 5, error 0.26 */
+static const real erf_p[6] = {
+    0x1.06eba6p-3f, -0x1.8126ecp-2f, 0x1.ce1b86p-4f, -0x1.b69d34p-6f, 0x1.47b6eep-8f,
+    -0x1.3c716p-11f};
+
+/* erf x = 1 - e^(x Q(x)) for 0.875 <= x <= 4: degree 5, error 0.054 */
+static const real erf_q[6] = {
+    -0x1.20e70cp0f, -0x1.4577e6p-1f, -0x1.af5bd4p-4f, 0x1.778fc2p-6f, -0x1.a6ba32p-9f,
+    0x1.c35e72p-13f};
 
 /* e^(t^2/2) Phi(-t) = N(t) / D(t), where Phi is the normal distribution function, for
    0 <= t <= 14.5: degrees 4 and 5, error 0.33. All terms are positive. */

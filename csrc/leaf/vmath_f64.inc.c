@@ -38,11 +38,19 @@ static const real atan_p[11] = {
     -0x1.745cf8b11fb73p-4, 0x1.3b11154d35ea2p-4, -0x1.10eb8529eba12p-4, 0x1.df0c00c869b7ap-5,
     -0x1.9cc26378ae933p-5, 0x1.37a8acce8ae08p-5, -0x1.250121fc58021p-6};
 
-/* erf x = x + x P(x^2) for |x| <= 1: degree 11, error 0.12 */
-static const real erf_p[12] = {
-    0x1.06eba8214db68p-3, -0x1.812746b03799dp-2, 0x1.ce2f21a03f8b8p-4, -0x1.b82ce311a9731p-6,
-    0x1.565bcceed3313p-8, -0x1.c02daeb409349p-11, 0x1.f9a296256c2d4p-14, -0x1.f4c820d1b2759p-17,
-    0x1.b96a8a5353206p-20, -0x1.5b85cb2060fddp-23, 0x1.d3a31817a679ap-27, -0x1.a167e518f13dbp-31};
+/* erf x = x + x P(x^2) for |x| <= 0.875: degree 10, error 0.22 */
+static const real erf_p[11] = {
+    0x1.06eba8214db68p-3, -0x1.812746b03796dp-2, 0x1.ce2f21a03c3abp-4, -0x1.b82ce3106d3a9p-6,
+    0x1.565bccb5a3ccap-8, -0x1.c02da2fdf0af9p-11, 0x1.f9a11e7f97dcbp-14, -0x1.f4aa497787f4ap-17,
+    0x1.b7e845228c709p-20, -0x1.4f7a375b952dap-23, 0x1.6784da649c5cdp-27};
+
+/* erf x = 1 - e^(x Q(x)) for 0.875 <= x <= 6: degree 17, error 0.068 */
+static const real erf_q[18] = {
+    -0x1.20dd75099e592p0, -0x1.45f304debe86p-1, -0x1.a4f57c8babecp-4, 0x1.397258e55a905p-6,
+    0x1.a438f3f66f249p-13, -0x1.b79191272fd61p-10, 0x1.24cb536c516f1p-11, 0x1.d04a79365a358p-17,
+    -0x1.b20efb1c56f7p-14, 0x1.f6fa52cca5ecp-15, -0x1.6ed62bb3acfabp-16, 0x1.881e1c3a435ebp-18,
+    -0x1.3e27fbd3a42a4p-20, 0x1.86d8d4ceaab9p-23, -0x1.61bfdcd9b9655p-26, 0x1.bded041148465p-30,
+    -0x1.5dd2c942027c8p-34, 0x1.01272fa86b287p-39};
 
 /* e^(t^2/2) Phi(-t) = N(t) / D(t), where Phi is the normal distribution function, for
    0 <= t <= 39.0: degrees 9 and 10, error 1.0. All terms are positive. */

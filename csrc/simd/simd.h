@@ -16,7 +16,7 @@
      m_and m_or m_not m_any
      v_bits v_from_bits (reinterpret)   i_set i_add i_sub i_and i_or i_xor i_shl i_shr (logical) i_eq
      v_zip_lo v_zip_hi        interleave the low or high halves: a0 b0 a1 b1 ...
-     v_abs v_neg v_copysign
+     v_abs v_neg v_minus_abs v_copysign
      hvec     a vector of MDL_HALF_LANES reals, where it costs less than a vec (else MDL_HALF_LANES is 0)
      h_zero h_low (of a vec) h_load_tail h_store_tail h_add h_accumulate
 
@@ -79,6 +79,7 @@ INLINE void h_accumulate(hvec *c, hvec a, hvec b) { v_accumulate(c, a, b); }
 
 INLINE vec v_abs(vec a) { return v_from_bits(i_and(v_bits(a), i_set((uint_r)~REAL_SIGN))); }
 INLINE vec v_neg(vec a) { return v_from_bits(i_xor(v_bits(a), i_set(REAL_SIGN))); }
+INLINE vec v_minus_abs(vec a) { return v_from_bits(i_or(v_bits(a), i_set(REAL_SIGN))); }
 INLINE vec v_copysign(vec magnitude, vec sign)
 {
     return v_from_bits(i_or(i_and(v_bits(magnitude), i_set((uint_r)~REAL_SIGN)),

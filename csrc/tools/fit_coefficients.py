@@ -175,8 +175,8 @@ HALF_LN2 = mp.log(2) / 2 * mpf("1.0001")  # the nearest integer may miss by a ro
 LOG_LOW, LOG_HIGH = mp.sqrt(mpf(1) / 2) - 1, mp.sqrt(2) - 1
 QUARTER_PI = mp.pi / 4 * mpf("1.0001")
 DEGREES = {  # numbers of fused multiply-adds, the lowest that keep the errors below an ulp
-    "float32": {"exp": 4, "log": 7, "sin": 2, "cos": 2, "atan": 3, "erf": 6, "tail": 5},
-    "float64": {"exp": 10, "log": 6, "sin": 5, "cos": 5, "atan": 10, "erf": 11, "tail": 10},
+    "float32": {"exp": 4, "log": 7, "sin": 2, "cos": 2, "atan": 3, "erf": 5, "erfc": 5, "tail": 5},
+    "float64": {"exp": 10, "log": 6, "sin": 5, "cos": 5, "atan": 10, "erf": 10, "erfc": 17, "tail": 10},
 }
 
 
@@ -259,16 +259,29 @@ def polynomials(dtype: Dtype):
         "|t| <= tan(pi / 8)",
         *fit("atan", TINY, (mp.sqrt(2) - 1) ** 2, *odd(mp.atan)),
     )
+    middle, end = mpf("0.875"), {24: 4, 53: 6}[dtype.digits]  # where one takes over; where erf rounds to 1
     yield (
         "erf_p",
         "erf x = x + x P(x^2)",
-        "|x| <= 1",
+        f"|x| <= {mp.nstr(middle)}",
         *fit(
             "erf",
             TINY,
-            mpf(1),
+            middle**2,
             lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1,
             lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)),
+        ),
+    )
+    yield (
+        "erf_q",
+        "erf x = 1 - e^(x Q(x))",
+        f"{mp.nstr(middle)} <= x <= {end}",
+        *fit(
+            "erfc",
+            middle,
+            mpf(end),
+            lambda x: mp.log(mp.erfc(x)) / x,
+            lambda x: x * mp.erfc(x) / mp.erf(x),
         ),
     )
 
