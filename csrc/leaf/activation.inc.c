@@ -218,9 +218,9 @@ INLINE wide_pair both_silu(wide z, map_constants k)
    q or 1 - q with q = Phi(-t) - t Phi'(t). Beyond the clamp Phi(-t) and t Phi'(t) are 0. */
 INLINE wide_pair both_gelu(wide z, map_constants k)
 {
-    const wide t = w_min(w_set(NORMAL_END), w_abs(z)), e = exp_minus_half_square(t);
-    const wide tail = normal_tail(t, e);
-    const wide q = w_fnma(w_mul(t, w_set(INV_SQRT_2_PI)), e, tail);
+    const wide t = w_min(w_set(NORMAL_END), w_abs(z)), lifted = exp_minus_half_square(t);
+    const wide tail = normal_tail(t, lifted);
+    const wide q = w_fnma(w_mul(t, w_set(INV_SQRT_2_PI * EXP_LOWER)), lifted, tail);
     const wide_pair out = {w_fnma(t, tail, positive_part(z)),
                           w_sel(w_lt(z, w_zero()), q, w_sub(w_set(1), q))};
     return (void)k, out;

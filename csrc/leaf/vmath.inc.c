@@ -30,15 +30,16 @@
 #include "vmath_f32.inc.c"
 #endif
 
-/* c[0] + c[1] x + ... + c[n-1] x^(n-1), by Horner's rule. */
-INLINE wide poly(wide x, const real *c, const int n)
+/* scale * (c[0] + c[1] x + ... + c[n-1] x^(n-1)), by Horner's rule; scale is a power of two. */
+INLINE wide poly(const real scale, wide x, const real *c, const int n)
 {
-    wide sum = w_set(c[n - 1]);
-    _Pragma("GCC unroll 16") for (int i = n - 2; i >= 0; i--)
-        sum = w_fma(sum, x, w_set(c[i]));
+    wide sum = w_set(scale * c[n - 1]);
+    _Pragma("GCC unroll 20") for (int i = n - 2; i >= 0; i--)
+        sum = w_fma(sum, x, w_set(scale * c[i]));
     return sum;
 }
-#define POLY(x, table) poly(x, table, (int)(sizeof table / sizeof table[0]))
+#define POLY_SCALED(scale, x, table) poly(scale, x, table, (int)(sizeof table / sizeof table[0]))
+#define POLY(x, table) POLY_SCALED(1, x, table)
 
 /* Adding 1.5 * 2^mantissa to a small number rounds it to an integer n, and leaves n in the low bits. */
 #define ROUND_TO_INT ((real)((uint_r)3 << (REAL_MANTISSA - 1)))
@@ -109,15 +110,12 @@ INLINE wide vm_exp(wide x)
     return w_mul(w_fma(e.p, a, a), b);
 }
 
-/* The same for x <= 40: 2^(n + EXP_LIFT) is a number for all of them. Three operations instead of six. */
-INLINE wide exp_lowered(exp_parts lifted)
-{
-    const wide s = power_of_2(lifted.n_bits);
-    return w_mul(w_fma(lifted.p, s, s), w_set(EXP_LOWER));
-}
+/* The same for x <= 40, where 2^(n + EXP_LIFT) is always a number: three operations instead of six. */
 INLINE wide exp_to_40(wide x)
 {
-    return exp_lowered(exp_split(w_max(w_set(EXP_LOWEST), x), REAL_BIAS + EXP_LIFT));
+    const exp_parts e = exp_split(w_max(w_set(EXP_LOWEST), x), REAL_BIAS + EXP_LIFT);
+    const wide s = power_of_2(e.n_bits);
+    return w_mul(w_fma(e.p, s, s), w_set(EXP_LOWER));
 }
 
 /* For x <= 0; the sign of -0 is lost. With s = 2^n: s (1 + p) - 1 = s p + (s - 1). */

@@ -12,9 +12,9 @@
 #define ERF_MIDDLE REAL_C(0.875)
 #define INV_SQRT_2_PI REAL_C(0.3989422804014327)
 
-/* e^(-t^2/2) for 0 <= t <= NORMAL_END. The exponent is large, so the rounding of t^2 would show, and is
-   added again: with FMA it is one operation; without, it comes from the leading half h of the digits of t,
-   t^2 = h^2 + (t - h)(t + h), where h^2 is exact. */
+/* e^(-t^2/2) 2^EXP_LIFT, which does not underflow, for 0 <= t <= NORMAL_END. The exponent is large, so the
+   rounding of t^2 would show, and is added again: with FMA it is one operation; without, it comes from the
+   leading half h of the digits of t, t^2 = h^2 + (t - h)(t + h), where h^2 is exact. */
 INLINE wide exp_minus_half_square(wide t)
 {
     const wide minus_half = w_set(REAL_C(-0.5));
@@ -25,13 +25,15 @@ INLINE wide exp_minus_half_square(wide t)
     const wide square = w_mul(minus_half, w_mul(h, h));
     const wide rest = w_mul(minus_half, w_mul(w_sub(t, h), w_add(t, h)));
 #endif
-    return exp_lowered(exp_split_sum(square, rest, REAL_BIAS + EXP_LIFT));
+    const exp_parts e = exp_split_sum(square, rest, REAL_BIAS + EXP_LIFT);
+    const wide s = power_of_2(e.n_bits);
+    return w_fma(e.p, s, s);
 }
 
-/* Phi(-t), given e^(-t^2/2), for 0 <= t <= NORMAL_END. */
-INLINE wide normal_tail(wide t, wide e)
+/* Phi(-t), given e^(-t^2/2) 2^EXP_LIFT. */
+INLINE wide normal_tail(wide t, wide lifted)
 {
-    return w_div(w_mul(e, POLY(t, tail_num)), POLY(t, tail_den));
+    return w_div(w_mul(lifted, POLY_SCALED(EXP_LOWER, t, tail_num)), POLY(t, tail_den));
 }
 
 /* A polynomial up to ERF_MIDDLE; beyond, 1 - e^r with r = log erfc |x|, a polynomial too: no division. */
