@@ -60,6 +60,7 @@ MODULES = {  # extension -> C files besides its .pyx
     "minidl.kernels.random": ["csrc/random.c"],
     "minidl.engine.execute": [],
     "minidl.engine.predict": [],
+    "minidl.engine.steps": [],
     "minidl.engine.program": [],
 }
 

@@ -28,7 +28,7 @@
 #define MDL_TILE_HALF 2    /* the last vector has half as many lanes or fewer; not on every level */
 #define MDL_N_TILES 3
 
-#define MDL_FETCH_STEPS 16 /* of k, after which a tile fetches some of what is needed later */
+#define MDL_FETCH_STEPS 16 /* of k, before which a tile fetches some of what is needed later */
 
 /* --- matmul ------------------------------------------------------------------------------------ */
 

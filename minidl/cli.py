@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minidl.errors import DivergenceError, MinidlError, OptionError
+from minidl.pictures import check_picture
 
 INTERRUPTED = 130
 BAD_INPUT = 2
@@ -139,7 +140,7 @@ def _add_theory(commands) -> None:
 def _theory(options) -> int:
     from minidl import theory
 
-    _check_folder("--plot", options.plot)
+    _check_picture("--plot", options.plot)
     print(theory.report(options.activation, options.sigma_b, options.sigma_w, options.q, options.depth))
     if options.plot is not None:
         sigma_b, sigma_w = options.sigma_b, options.sigma_w
@@ -291,7 +292,7 @@ def _inits(options) -> int:
     x = init.get(options.name)
     shape = None if options.shape is None else _shape(options.shape)
     activation = None if options.activation is None else str(activations.get(options.activation))
-    _check_folder("--plot", options.plot)
+    _check_picture("--plot", options.plot)
     choices = (x, shape, activation, options.seed)
     text = json.dumps(catalogue.record(*choices), indent=2) if options.json else catalogue.card(*choices)
     if options.plot is not None:
@@ -321,6 +322,13 @@ def _check_folder(option: str, path: str | None) -> None:
         raise OptionError(f"{option} {path}: the folder does not exist.")
     if Path(path).is_dir():
         raise OptionError(f"{option} {path}: is a folder, expected a file.")
+
+
+def _check_picture(option: str, path: str | None) -> None:
+    """The same for a picture, which needs matplotlib and an ending that it knows."""
+    _check_folder(option, path)
+    if path is not None:
+        check_picture(path)
 
 
 def _config(options) -> int:

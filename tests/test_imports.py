@@ -17,7 +17,7 @@ ROOMS = [
     ["errors", "version"],
     ["options"],
     ["activation_table", "activations", "targets", "losses", "schedules", "optim"],
-    ["history", "progress", "callbacks", "io", "data", "tables"],
+    ["history", "progress", "callbacks", "io", "data", "tables", "pictures"],
     ["kernels"],
     ["engine"],
     ["theory"],

@@ -43,7 +43,7 @@
 #define TILE_STRETCH 3
 #endif
 
-/* What will be needed from another cache is fetched while k runs, a little after every so many steps: many
+/* What will be needed from another cache is fetched while k runs, a little before every so many steps: many
    requests at once would make the loads of b wait behind them. The rows of c are among it if k is long enough,
    else they would come too late; and if they are more than a few, which a small c has. */
 #define LEAST_DEPTH 96

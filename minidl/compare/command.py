@@ -14,6 +14,7 @@ from minidl.compare.pool import Results, run
 from minidl.compare.tasks import TASKS
 from minidl.errors import OptionError, unknown_name
 from minidl.kernels import threads
+from minidl.pictures import check_picture
 
 __all__ = ["main", "split"]
 
@@ -63,7 +64,7 @@ def main(options: Namespace) -> None:
     ...
     """
     if options.plot is not None:
-        plots.check(options.plot)
+        check_picture(options.plot)
     if options.data not in TASKS:
         raise unknown_name("--data", options.data, TASKS)
     task = TASKS[options.data].with_options(

@@ -10,6 +10,7 @@ import numpy as np
 from minidl.compare.cells import Cell
 from minidl.compare.tasks import Task
 from minidl.errors import OptionError
+from minidl.pictures import check_picture
 
 __all__ = ["figure", "save"]
 
@@ -30,19 +31,8 @@ def save(path: str, records: Mapping[Cell, dict], tasks: Mapping[str, Task]) -> 
     Traceback (most recent call last):
     minidl.errors.OptionError: curves.docx: expected a file name that ends in ...
     """
-    check(path)
+    check_picture(path)
     figure(records, tasks).savefig(path, dpi=150)
-
-
-def check(path: str) -> None:
-    """Raise OptionError if :func:`save` could not write this file."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-    except ImportError:
-        raise OptionError("a picture needs matplotlib: pip install matplotlib") from None
-    kinds = FigureCanvasAgg.get_supported_filetypes()
-    if path.rpartition(".")[2].lower() not in kinds:
-        raise OptionError(f"{path}: expected a file name that ends in .{', .'.join(sorted(kinds))}.")
 
 
 def figure(records: Mapping[Cell, dict], tasks: Mapping[str, Task]):

@@ -99,7 +99,8 @@ cdef struct Plan:
     mdl_barrier barrier
     uint64_t floats                     # state of the floating-point unit of thread 0 before the run
     int signal[2]                       # thread 0 tells the team to stop; one slot per parity of barrier
-    void *owner
+    void *owner                         # the BoundProgram, and how thread 0 looks for signals: C_... or 0
+    int (*poll)(Plan *plan) noexcept nogil
     # results
     ptrdiff_t steps_done
     int status

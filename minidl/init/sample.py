@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minidl.errors import MinidlError, OptionError
+from minidl.errors import MinidlError
 from minidl.init.base import Initializer
 from minidl.init.law import Law
 from minidl.init.spec import LayerSpec
+from minidl.pictures import check_picture
 
 __all__ = ["DEFAULT_SHAPE", "Draw", "draw", "histogram", "plot"]
 
@@ -173,11 +174,10 @@ def plot(shown: Draw, path: str) -> None:
     >>> from minidl.init import He
     >>> plot(draw(He()), "he.png")  # doctest: +SKIP
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise OptionError("a picture needs matplotlib: pip install matplotlib.") from None
+    check_picture(path)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     values, law = shown.weight.ravel(), shown.law
     figure = Figure(figsize=(6.0, 3.6), layout="constrained")  # not pyplot: no window, no global state
     FigureCanvasAgg(figure)
@@ -202,10 +202,7 @@ def plot(shown: Draw, path: str) -> None:
     title = textwrap.shorten(repr(shown.initializer), 60, placeholder=" ...")
     axes.set_title(f"{title}, fan_in={n_in}, fan_out={n_out}", fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
-    try:
-        figure.savefig(path, dpi=150)
-    except ValueError as error:  # the ending names no format
-        raise OptionError(f"{path}: {error}") from None
+    figure.savefig(path, dpi=150)
 
 
 def _rounded_repr(law: Law) -> str:

@@ -7,10 +7,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from minidl.bench import write_json
-from minidl.compare import plots
 from minidl.compare.report import aligned
 from minidl.kernels import threads
 from minidl.options import count
+from minidl.pictures import check_picture
 from minidl.reproduce import REPRODUCTIONS, get
 from minidl.reproduce.base import Reproduction
 from minidl.reproduce.report import Report
@@ -79,7 +79,7 @@ def draw(reproduction: Reproduction, report: Report, path: str) -> list[str]:
     minidl.errors.OptionError: all.docx: expected a file name that ends in ...
     """
     folder = is_folder(path)
-    plots.check("picture.png" if folder else path)
+    check_picture("picture.png" if folder else path)
     from matplotlib.figure import Figure
 
     pictures = reproduction.pictures()
@@ -117,7 +117,7 @@ def main(options: Namespace) -> None:
     if options.threads is not None:
         processes = count("--threads", options.threads, 1)
     if options.plot is not None:
-        plots.check("picture.png" if is_folder(options.plot) else options.plot)
+        check_picture("picture.png" if is_folder(options.plot) else options.plot)
     report = reproduction.run(
         profile,
         options.seeds,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 
 from minidl.errors import OptionError, unknown_name
 from minidl.options import non_negative, positive
+from minidl.pictures import check_picture
 from minidl.theory.critical import edge_line, edge_of_chaos
 from minidl.theory.function import as_function
 from minidl.theory.maps import MeanField
@@ -57,18 +57,14 @@ def plot(
     function = as_function(activation)
     sigma_b = 0.0 if sigma_b is None else non_negative("sigma_b", sigma_b)
     sigma_w = _default_width(function, sigma_b) if sigma_w is None else positive("sigma_w", sigma_w)
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise OptionError("pictures need matplotlib: pip install 'minidl[plot]'.") from None
+    check_picture(path)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     columns = min(2, len(kinds))
     rows = math.ceil(len(kinds) / columns)
     figure = Figure(figsize=(4.2 * columns, 3.3 * rows), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    endings = sorted(canvas.get_supported_filetypes())
-    if Path(path).suffix[1:].lower() not in endings:
-        raise OptionError(f"{path}: expected a file name that ends in one of {', '.join(endings)}.")
+    FigureCanvasAgg(figure)
     for k, kind in enumerate(kinds):
         axes = figure.add_subplot(rows, columns, k + 1)
         PICTURES[kind](axes, MeanField(function, sigma_w**2, sigma_b**2))
