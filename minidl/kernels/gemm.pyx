@@ -32,6 +32,10 @@ cdef extern from "scratch.h" nogil:
 cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, a quarter of L2 or less
 cdef ptrdiff_t GROUP_BYTES = 832 * 1024  # of the packed panels of b that several blocks of a share
 cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of b pays, if b lies badly
+cdef ptrdiff_t PACK_ROWS_L2 = 64    # ... if b stays in L2, and copies of its panels would not in L1
+cdef ptrdiff_t PACK_ROWS_L1 = 192   # ... if b is at most twice as large as L1
+cdef ptrdiff_t L1_BYTES = 32 * 1024
+cdef ptrdiff_t L2_BYTES = 1024 * 1024
 cdef ptrdiff_t PAGE_ROWS = 64       # ... if each row of b has another page
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
 cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
@@ -105,11 +109,18 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.wide = vectors - (p.width - 1) * p.panels
     # What tiles read again and again is copied where it lies badly, if enough of them share the copy. A tile
     # that reads a along its columns takes a few elements of each of 256 cache lines, and the panel of b wants
-    # as much room beside them. Rows in pages of their own are not prefetched, and need fewer rows of c.
-    cdef bint shared = blocks > 2 or m >= PAGE_ROWS and b_row * size >= PAGE
-    p.pack_b = b_col != 1 or packs(m >= PACK_ROWS and (
-        shared or not b_aligned or b_row * size % 64 != 0
-        or crowded(depth, b_row * size, p.width * lanes * size)))
+    # as much room beside them. Rows in pages of their own are not prefetched, and need fewer rows of c; a
+    # small b, whose lines are near wherever they lie, needs more.
+    cdef bint shared = m >= PACK_ROWS and (blocks > 2 or m >= PAGE_ROWS and b_row * size >= PAGE)
+    cdef bint crowd = crowded(depth, b_row * size, p.width * lanes * size)
+    cdef ptrdiff_t rows = PACK_ROWS
+    if k * n * size <= 2 * L1_BYTES:
+        rows = PACK_ROWS_L1
+    elif k * n * size <= L2_BYTES and b_row * size < PAGE and not (
+            crowd and depth * p.width * lanes * size <= L1_BYTES):
+        rows = PACK_ROWS_L2
+    p.pack_b = b_col != 1 or packs(shared or m >= rows and (
+        crowd or not b_aligned or b_row * size % 64 != 0))
     p.pack_a = not p.swapped and (a_col != 1 and a_row != 1 or packs(
         p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size, size) if a_col != 1
         else p.panels >= 8 * PACK_PANELS and a_row * size >= PAGE))
