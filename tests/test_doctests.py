@@ -26,6 +26,7 @@ WITHOUT_EXAMPLES = {
     "minidl.engine.ops",
     "minidl.engine.program",
     "minidl.engine.reference",
+    "minidl.engine.steps",
     "minidl.kernels",
     "minidl.kernels.gemm",
     "minidl.lowering",
