@@ -305,6 +305,15 @@ def test_nan_and_infinity(name, dtype, level):
     np.testing.assert_allclose(d[:2], d[2:], rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_slope_of_gelu_ends_at_zero(dtype, level):
+    """Not near it: from where z Phi'(z) is less than half the smallest number of the dtype."""
+    end = -14.7 if dtype == np.float32 else -39.1
+    z = np.array([end, -100, -np.finfo(dtype).max, -math.inf], dtype)
+    assert not activation_gradient("gelu", z).any()
+    assert (activation_gradient("gelu", -z) == 1).all()
+
+
 def float64_sigmoid(x):
     e = np.exp(-np.abs(x))
     return np.where(x < 0, e, 1) / (1 + e)

@@ -99,8 +99,8 @@ INLINE exp_parts exp_split_sum(wide x, wide lo, const int offset)
 /* 2^k, where the low bits hold k + REAL_BIAS: a number if -REAL_BIAS < k <= REAL_BIAS. */
 INLINE wide power_of_2(wint bits) { return w_from_bits(wi_shl(bits, REAL_MANTISSA)); }
 
-/* 2^n may be no number though 2^n (1 + p) is one, or underflows as it should: it is then a product of two
-   halves, and the result is rounded to a subnormal or inf once, in the last multiplication. */
+/* 2^n may be too large or too small for a float where 2^n (1 + p) is one, or a subnormal. So 2^n is a product of
+   two powers of two, and the result is rounded to a subnormal or inf once, in the last multiplication. */
 INLINE wide vm_exp(wide x)
 {
     const exp_parts e =

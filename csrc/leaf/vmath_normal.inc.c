@@ -1,11 +1,11 @@
 /* The normal distribution and the error function. */
 
 #if MDL_DOUBLE
-#define NORMAL_END 39.0                               /* Phi(-t) is +0 from here on */
+#define NORMAL_END 39.0                               /* Phi(-t) and t Phi'(t) are +0 from here on */
 #define ERF_END 6.0                                   /* erf is 1 from here on */
 #define SQUARABLE_BITS (~(((uint_r)1 << 27) - 1))     /* keeps 26 digits */
 #else
-#define NORMAL_END 14.5f
+#define NORMAL_END 14.6f /* beyond the interval of tail_num: Phi(-t) is +0 from 14.2 on */
 #define ERF_END 4.0f
 #define SQUARABLE_BITS (~(((uint_r)1 << 12) - 1))     /* keeps 12 digits */
 #endif

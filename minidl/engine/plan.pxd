@@ -99,8 +99,8 @@ cdef struct Plan:
     mdl_barrier barrier
     uint64_t floats                     # state of the floating-point unit of thread 0 before the run
     int signal[2]                       # thread 0 tells the team to stop; one slot per parity of barrier
-    void *owner                         # the BoundProgram, and how thread 0 looks for signals: C_... or 0
-    int (*poll)(Plan *plan) noexcept nogil
+    void *owner                         # the BoundProgram
+    int (*poll)(Plan *plan) noexcept nogil  # how thread 0 looks for signals: C_INTERRUPTED or 0
     # results
     ptrdiff_t steps_done
     int status

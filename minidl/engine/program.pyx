@@ -1,7 +1,7 @@
 """Binds a program to memory: names become pointers, and the ops of a step a plan that runs without the GIL.
 
 How a run walks through its steps is minidl/engine/steps.pyx, what an op does minidl/engine/execute.pyx. Here
-are the memory, the team of threads, and what comes back to Python.
+are the memory, the team of threads (with one thread no OpenMP call is made), and what comes back to Python.
 """
 
 from cpython.exc cimport PyErr_CheckSignals

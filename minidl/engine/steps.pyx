@@ -1,9 +1,9 @@
 """The loop over the steps of a run, as each thread of the team walks it.
 
 Every thread walks the whole list of ops and computes its own slice of each; a barrier stands only where one
-op reads what other threads wrote. With one thread no OpenMP call is made. Between two steps the clock is
-read, and after the time slice the run returns to Python, where signals and progress bars are served. Nothing
-in here does arithmetic on tensors: that is minidl/kernels and csrc/leaf.
+op reads what other threads wrote. Between two steps the clock is read, and after the time slice the run
+returns to Python, where signals and progress bars are served. Nothing in here does arithmetic on tensors:
+that is minidl/kernels and csrc/leaf.
 
 A step that would leave a number that is not finite does not update the parameters:
 

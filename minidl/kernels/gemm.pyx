@@ -32,11 +32,11 @@ cdef extern from "scratch.h" nogil:
 cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, a quarter of L2 or less
 cdef ptrdiff_t GROUP_BYTES = 832 * 1024  # of the packed panels of b that several blocks of a share
 cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of b pays, if b lies badly
-cdef ptrdiff_t PACK_ROWS_L2 = 64    # ... if b stays in L2, and copies of its panels would not in L1
+cdef ptrdiff_t PACK_ROWS_L2 = 64    # ... if b stays in L2, unless copies keep crowded panels in L1
 cdef ptrdiff_t PACK_ROWS_L1 = 192   # ... if b is at most twice as large as L1
+cdef ptrdiff_t PAGE_ROWS = 64       # ... if each row of b has another page
 cdef ptrdiff_t L1_BYTES = 32 * 1024
 cdef ptrdiff_t L2_BYTES = 1024 * 1024
-cdef ptrdiff_t PAGE_ROWS = 64       # ... if each row of b has another page
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
 cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
 cdef ptrdiff_t FETCH_BYTES = 256 * 1024   # of a or b, from which both are fetched ahead of their use
