@@ -12,7 +12,7 @@
       float32   1.04  1.51   0.94  1.53   2.50  2.41     1.15  2.48  2.40
       float64   0.98  1.81   0.92  1.35   2.53  2.32     1.17  1.56  1.53
 
-   Without FMA ("portable" on x86) they are the same but for expm1 (1.93) and erf (1.24). */
+   Without FMA ("portable" on x86) they are the same but for expm1 (1.93) and erf (1.25). */
 
 #define REAL_INF ((real)__builtin_inf())
 #define REAL_NAN ((real)__builtin_nan(""))
