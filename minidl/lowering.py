@@ -146,12 +146,13 @@ def _updates(layout: Layout, factors: tuple[float, ...]) -> list[tuple[int, int,
     return [(start, stop, factor) for (start, factor), stop in zip(runs, stops, strict=True)]
 
 
-# Bytes of a flat vector for which blocks of gradients are worth updating one by one: less, and all vectors
-# are in the L2 cache anyway; more, and the rows of a block are so long that the activations are driven out.
+# Bytes of a flat vector from which blocks of gradients are worth updating one by one: shorter vectors are in
+# the L2 cache anyway.
 LARGE_VECTOR = 256 * 1024
-HUGE_VECTOR = 4 * 1024 * 1024
+# Bytes of the widest dz from which it would not stay in L2: every block of gradients reads all of it.
+LARGE_DZ = 512 * 1024
 # Rows times (fan_in + fan_out) that may be searched for their largest number, for each weight.
-SEARCH_SHARE = 0.5
+SEARCH_SHARE = 1.0
 
 
 def _update_pays_at_once(layout: Layout, batch: int) -> bool:
@@ -163,8 +164,13 @@ def _update_pays_at_once(layout: Layout, batch: int) -> bool:
     weights = [shape for shape in layout.shapes.values() if len(shape) == 2]
     searched = sum(batch * (fan_in + fan_out) for fan_in, fan_out in weights)
     count = sum(fan_in * fan_out for fan_in, fan_out in weights)
-    size = count * layout.dtype.itemsize
-    return LARGE_VECTOR <= size <= HUGE_VECTOR and searched <= SEARCH_SHARE * count
+    widest = max((fan_out for _, fan_out in weights), default=0)
+    size = layout.dtype.itemsize
+    return (
+        count * size >= LARGE_VECTOR
+        and batch * widest * size <= LARGE_DZ
+        and searched <= SEARCH_SHARE * count
+    )
 
 
 def _loss(builder: Builder, task: Task, value: Value, n_outputs: int, lend):

@@ -21,6 +21,7 @@ def fused(monkeypatch):
 
     def on(searched=float("inf")):
         monkeypatch.setattr(lowering, "LARGE_VECTOR", 0)
+        monkeypatch.setattr(lowering, "LARGE_DZ", float("inf"))
         monkeypatch.setattr(lowering, "SEARCH_SHARE", searched)
         monkeypatch.setattr(layers, "WIDE", 0)
 
@@ -80,7 +81,7 @@ def test_one_batch_of_many_rows_and_rows_that_are_left(n_threads, fused):
     X = np.random.default_rng(1).normal(size=(600, 900)).astype("float32")
     y = np.arange(600) % 5
     wide[0].fit(X, y, optimizer=optimizer, epochs=2, batch_size=300, n_threads=n_threads, verbose=0)
-    lowering.LARGE_VECTOR = 2**60
+    lowering.LARGE_VECTOR = 2**60  # undone by the fixture
     wide[1].fit(X, y, optimizer=optimizer, epochs=2, batch_size=300, n_threads=1, verbose=0)
     assert "GUARD" in kinds(wide[0])
     assert "GUARD" not in kinds(wide[1])
@@ -125,16 +126,25 @@ def test_large_but_finite_products_are_trained_without_the_short_way(fused):
     assert results[0] == results[1]
 
 
-def test_the_rule_asks_for_many_weights_and_few_rows():
-    wide = Sequential([Dense(512, "relu"), Dense(512, "relu"), Dense(10)], n_inputs=512, seed=0)
-    X, y = np.zeros((512, 512), "float32"), np.arange(512) % 10
-    wide.fit(X, y, batch_size=32, verbose=0)
-    assert "GUARD" in kinds(wide)
-    wide.fit(X, y, batch_size=512, verbose=0)
-    assert "GUARD" not in kinds(wide)
-    huge = Sequential([Dense(4096, "relu"), Dense(10)], n_inputs=512, seed=0)
-    huge.fit(X[:4], y[:4], batch_size=1, verbose=0)
-    assert "GUARD" not in kinds(huge)
-    small = Sequential([Dense(16), Dense(10)], n_inputs=8, seed=0)
-    small.fit(X[:, :8], y, batch_size=1, verbose=0)
-    assert "GUARD" not in kinds(small)
+@pytest.mark.parametrize(
+    ("widths", "batch_size", "at_once"),
+    [
+        ([784, 256, 128, 10], 128, True),
+        ([784, 256, 128, 10], 256, False),  # more numbers to search than weights
+        ([512, 4096, 10], 16, True),
+        ([512, 4096, 10], 64, False),  # dz has a megabyte
+        ([8, 16, 10], 1, False),  # all vectors are in cache anyway
+    ],
+)
+def test_the_rule_asks_for_many_weights_few_rows_and_a_dz_that_stays_in_cache(widths, batch_size, at_once):
+    n_inputs, *hidden, n_outputs = widths
+    net = Sequential([*(Dense(n, "relu") for n in hidden), Dense(n_outputs)], n_inputs=n_inputs, seed=0)
+    X, y = np.zeros((batch_size, n_inputs), "float32"), np.arange(batch_size) % n_outputs
+    net.fit(X, y, batch_size=batch_size, verbose=0)
+    assert ("GUARD" in kinds(net)) == at_once
+
+
+def test_a_network_without_weights_has_nothing_to_update_at_once():
+    net = Sequential([Activation("tanh")], n_inputs=3)
+    net.fit(np.ones((4, 3)), np.ones((4, 3)), loss="mse", verbose=0)
+    assert "GUARD" not in kinds(net)

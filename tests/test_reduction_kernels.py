@@ -152,7 +152,7 @@ def test_argmax_takes_the_first_of_equals(dtype):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_all_finite_sees_every_position(bad, dtype):
     largest = np.finfo(dtype).max
-    for rows, n in [(1, 1), (1, 16), (1, 17), (3, 7), (2, 33), (5, 64)]:
+    for rows, n in [(1, 1), (1, 16), (1, 17), (3, 7), (2, 33), (5, 64), (2, 131)]:
         for pad in (0, 2):  # the elements between the rows are NaN, and do not count
             x = padded(np.full((rows, n), largest), pad, 1).astype(dtype, copy=False)
             x[0, 0] = np.finfo(dtype).smallest_subnormal

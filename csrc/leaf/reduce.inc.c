@@ -278,49 +278,73 @@ static void col_max(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx, v
 
 /* --- finite ------------------------------------------------------------------------------------ */
 
+/* Looks at a row, several vectors at a time. `bad` becomes NaN in some lane if the row has an infinity or NaN: x * 0
+   is NaN exactly there, and a NaN stays in its chain. `top` gets the largest magnitudes of the rest. */
+INLINE void scan_row(ptrdiff_t n, const real *x, vtail tail, wide *top, wide *bad)
+{
+#define SCAN(i, from)                                                                             \
+    do {                                                                                          \
+        const vec scanned = from;                                                                 \
+        top->v[i] = v_max(v_abs(scanned), top->v[i]);                                             \
+        bad->v[i] = v_fma(scanned, v_zero(), bad->v[i]);                                          \
+    } while (0)
+    for (; n >= WIDE_LANES; n -= WIDE_LANES, x += WIDE_LANES)
+        EACH_OF_WIDE(i) SCAN(i, v_load(x + i * VL));
+    EACH_OF_WIDE(i)
+    {
+        if (n < VL)
+            break;
+        SCAN(i, v_load(x));
+        n -= VL;
+        x += VL;
+    }
+    if (n > 0)
+        SCAN(WIDE - 1, v_load_tail(x, tail));
+#undef SCAN
+}
+
+/* The lanes of `bad` that are NaN, of all its vectors. */
+INLINE vmask bad_lanes(const wide *bad)
+{
+    vec sum = bad->v[0];
+#pragma GCC unroll 8
+    for (int i = 1; i < WIDE; i++)
+        sum = v_add(sum, bad->v[i]);
+    return v_isnan(sum);
+}
+
 static void row_largest(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx, double *out,
                         ptrdiff_t ldo)
 {
-    const lane_set last = last_lanes(n);
-    for (ptrdiff_t r = 0; r < rows; r++) {
-        const real *row = (const real *)x + r * ldx;
-        group largest = g_set(v_zero());
-        for (ptrdiff_t j = 0; j < n; j += GROUP_LANES) {
-            group g = g_load(row + j, n - j, &last);
-            EACH_VECTOR(i) g.v[i] = v_abs(g.v[i]);
-            largest = g_max_nan(largest, g);
+    const vtail tail = v_tail(n % VL);
+    for (ptrdiff_t first = 0; first < rows; first += VL) { /* the joining of lanes is shared by VL rows */
+        const ptrdiff_t count = rows - first < VL ? rows - first : VL;
+        vec lanes[VL];
+        real largest[VL];
+        for (ptrdiff_t i = 0; i < VL; i++) {
+            wide top = w_zero(), bad = w_zero();
+            if (i < count)
+                scan_row(n, (const real *)x + (first + i) * ldx, tail, &top, &bad);
+#pragma GCC unroll 8
+            for (int w = 1; w < WIDE; w++)
+                top.v[0] = v_max(top.v[w], top.v[0]);
+            lanes[i] = v_sel(bad_lanes(&bad), v_set(REAL_INF), top.v[0]);
         }
-        real lanes[GROUP_LANES];
-        EACH_VECTOR(i) v_store(lanes + i * VL, largest.v[i]);
-        double result = 0.0;
-        for (int l = 0; l < GROUP_LANES; l++) {
-            if (lanes[l] != lanes[l])
-                result = __builtin_inf();
-            else if ((double)lanes[l] > result)
-                result = (double)lanes[l];
-        }
-        out[r * ldo] = result;
+        v_store(largest, lanes_max(lanes));
+        for (ptrdiff_t i = 0; i < count; i++)
+            out[(first + i) * ldo] = (double)largest[i];
     }
 }
 
-/* x * 0 is NaN exactly where x is infinite or NaN, and a NaN stays in its chain. */
 static int all_finite(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx)
 {
-    const vec zero = v_zero();
     if (ldx == n) { /* one long row */
         n *= rows;
         rows = n > 0;
     }
-    const lane_set last = last_lanes(n);
-    for (ptrdiff_t r = 0; r < rows; r++) {
-        const real *row = (const real *)x + r * ldx;
-        group chain = g_set(zero);
-        for (ptrdiff_t j = 0; j < n; j += GROUP_LANES) {
-            const group g = g_load(row + j, n - j, &last);
-            EACH_VECTOR(i) chain.v[i] = v_fma(g.v[i], zero, chain.v[i]);
-        }
-        if (m_any(v_isnan(lane_sum(chain))))
-            return 0;
-    }
-    return 1;
+    const vtail tail = v_tail(n % VL);
+    wide top = w_zero(), bad = w_zero();
+    for (ptrdiff_t r = 0; r < rows; r++)
+        scan_row(n, (const real *)x + r * ldx, tail, &top, &bad);
+    return !m_any(bad_lanes(&bad));
 }
