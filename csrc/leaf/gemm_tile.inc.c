@@ -14,8 +14,9 @@
 
    TILE_WIDTHS is the preferred number of vectors for so many rows of c (from 1; the last entry stands
    for more). If all rows of c are one block and b has more than two panels, it is TILE_BLOCK_WIDTH at
-   most: no other block shares the panels, and taller tiles read them less often. A panel may be one vector wider, up to TILE_STRETCH,
-   rather than leave a panel of one vector, whose tile is bound by its loads. */
+   most: no other block shares the panels, and taller tiles read them less often. A panel may be one
+   vector wider, up to TILE_STRETCH, rather than leave a panel of one vector, whose tile is bound by its
+   loads. */
 #define UP_TO_1(X, v) X(1, v)
 #define UP_TO_2(X, v) UP_TO_1(X, v) X(2, v)
 #define UP_TO_3(X, v) UP_TO_2(X, v) X(3, v)

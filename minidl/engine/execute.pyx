@@ -81,6 +81,7 @@ cdef void run_dense(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     epilogue.saved = row(op, 4, step, share.i0) + share.j0 * size if op.p[4] != NULL else NULL
     epilogue.lds = ld(op, 4)
     epilogue.param = op.param
+    epilogue.all_finite = NULL
     gemm(&share.product, row(op, 0, step, share.i0), op.p[1] + share.j0 * size,
          op.p[2] + share.j0 * size if op.p[2] != NULL else NULL, row(op, 3, step, share.i0) + share.j0 * size,
          ld(op, 3), &epilogue, plan.scratch + thread * scratch_bytes())
@@ -154,6 +155,7 @@ cdef void run_dense_dx(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
         epilogue.saved = row(op, 2, step, share.i0) + share.j0 * size
     epilogue.lds = ld(op, 2)
     epilogue.param = op.param
+    epilogue.all_finite = NULL
     gemm(&share.product, row(op, 0, step, share.i0), op.p[1] + share.j0 * op.stride[1], NULL,
          row(op, 3, step, share.i0) + share.j0 * size, ld(op, 3), &epilogue,
          plan.scratch + thread * scratch_bytes())
@@ -198,7 +200,9 @@ cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     # x, dz, dweight, dbias
     cdef CachedProduct *share = op.products + thread
     cdef ptrdiff_t i, end, c0, c1, size = op.leaf.item_size
+    cdef int *flag = plan.flags + thread * (CACHE_LINE // sizeof(int))
     cdef char *block
+    cdef Epilogue search
     cdef Product last
     cdef Product *product
     if is_new(share, op, step.rows, n_threads) or share.fused != step.fused:
@@ -212,6 +216,11 @@ cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
         if step.fused:
             share.block = min(share.block, max(12, UPDATE_BYTES // op.stride[2]))
         plan_gradient(&share.product, op, share.block, share.j1 - share.j0, step.rows)
+    search.forward = NULL
+    search.backward = NULL
+    search.saved = NULL
+    search.all_finite = op.leaf.all_finite
+    search.flag = flag
     i = share.i0
     while i < share.i1 and share.j0 < share.j1:
         end = min(i + share.block, share.i1)
@@ -221,8 +230,9 @@ cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
             product = &last
         block = op.p[2] + i * op.stride[2] + share.j0 * size
         gemm(product, row(op, 0, step, 0) + i * size, row(op, 1, step, 0) + share.j0 * size, NULL, block,
-             ld(op, 2), NULL, plan.scratch + thread * scratch_bytes())
-        close_gradient(op, plan, step, thread, block, end - i, share.j1 - share.j0, ld(op, 2))
+             ld(op, 2), NULL if step.fused else &search, plan.scratch + thread * scratch_bytes())
+        if step.fused:
+            update_block(op, plan, step, thread, block, end - i, share.j1 - share.j0)
         i = end
     if op.p[3] != NULL:
         cut(op.n, op.leaf.lanes, thread, n_threads, &c0, &c1)
@@ -230,7 +240,10 @@ cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
             block = op.p[3] + c0 * size
             op.leaf.col_sum(step.rows, c1 - c0, row(op, 1, step, 0) + c0 * size, ld(op, 1),
                             NULL, block)
-            close_gradient(op, plan, step, thread, block, 1, c1 - c0, c1 - c0)
+            if step.fused:
+                update(op, plan, step, thread, block - plan.grad, c1 - c0, step.lr)
+            elif not op.leaf.all_finite(1, c1 - c0, block, c1 - c0):
+                flag[0] |= 1
 
 
 cdef void plan_gradient(Product *product, BoundOp *op, ptrdiff_t rows, ptrdiff_t cols,
@@ -238,19 +251,15 @@ cdef void plan_gradient(Product *product, BoundOp *op, ptrdiff_t rows, ptrdiff_t
     plan_product(product, op.leaf, rows, cols, batch, 1, ld(op, 0), ld(op, 1), 1, True)
 
 
-cdef void close_gradient(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread, char *block,
-                         ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ldg) noexcept nogil:
-    """What follows a block of a gradient: the update of its parameters, or a look for what is not finite."""
-    cdef ptrdiff_t r, size = op.leaf.item_size
-    if not step.fused:
-        if not op.leaf.all_finite(rows, cols, block, ldg):
-            plan.flags[thread * (CACHE_LINE // sizeof(int))] |= 1
-        return
-    if cols == op.n and rows > 1:  # whole rows follow one another; the pads between them are zeros
-        cols += (rows - 1) * ldg
+cdef void update_block(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread, char *block,
+                       ptrdiff_t rows, ptrdiff_t cols) noexcept nogil:
+    """Update the weights that a block of their gradient belongs to."""
+    cdef ptrdiff_t r
+    if cols == op.n:  # whole rows follow one another; the pads between them are zeros
+        cols += (rows - 1) * ld(op, 2)
         rows = 1
     for r in range(rows):
-        update(op, plan, step, thread, block + r * ldg * size - plan.grad, cols, step.lr)
+        update(op, plan, step, thread, block + r * op.stride[2] - plan.grad, cols, step.lr)
 
 
 cdef void update(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread, ptrdiff_t offset,

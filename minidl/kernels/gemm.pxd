@@ -1,4 +1,6 @@
-from minidl.kernels._leaf cimport mdl_act_backward_fn, mdl_act_forward_fn, mdl_leaves
+from minidl.kernels._leaf cimport (
+    mdl_act_backward_fn, mdl_act_forward_fn, mdl_all_finite_fn, mdl_leaves,
+)
 
 # What to do with a finished panel of c while it is in cache; a NULL function does nothing.
 ctypedef struct Epilogue:
@@ -7,6 +9,8 @@ ctypedef struct Epilogue:
     char *saved
     ptrdiff_t lds
     const double *param
+    mdl_all_finite_fn *all_finite  # *flag |= 1 if c is not finite
+    int *flag
 
 # How the rows of a block are cut into tiles: `tall` tiles of `rows` rows, then tiles of one row less.
 ctypedef struct Heights:

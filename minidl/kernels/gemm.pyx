@@ -363,3 +363,5 @@ cdef inline void finish(const Epilogue *epilogue, ptrdiff_t rows, ptrdiff_t cols
         epilogue.forward(rows, cols, c, ldc, c, ldc, saved, epilogue.lds, epilogue.param)
     if epilogue.backward != NULL:
         epilogue.backward(rows, cols, c, ldc, saved, epilogue.lds, c, ldc, epilogue.param)
+    if epilogue.all_finite != NULL and not epilogue.all_finite(rows, cols, c, ldc):
+        epilogue.flag[0] |= 1

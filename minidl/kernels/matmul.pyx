@@ -153,6 +153,7 @@ def matmul(a, b, out=None, transpose_a=False, transpose_b=False, bias=None, acti
     epilogue.backward = NULL
     epilogue.saved = NULL
     epilogue.lds = 0
+    epilogue.all_finite = NULL
     if activation is not None:
         call = activation_call(activation)
         epilogue.param = call.param
