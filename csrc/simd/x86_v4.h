@@ -52,6 +52,7 @@ INLINE vec v_zip_hi(vec a, vec b)
 {
     return _mm512_permutex2var_pd(a, _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4), b);
 }
+/* A masked broadcast takes any vector port of an Intel core, an insertion from memory the one that shuffles. */
 #define MDL_HAS_LOAD_TRANSPOSED
 INLINE void v_load_transposed(const real *p, ptrdiff_t ld, vec r[VL])
 {
@@ -62,9 +63,9 @@ INLINE void v_load_transposed(const real *p, ptrdiff_t ld, vec r[VL])
         for (int j = 0; j < 2; j++) {
             const real *from = p + j * ld + i;
             t[j] = _mm512_castpd128_pd512(_mm_loadu_pd(from));
-            t[j] = _mm512_insertf64x2(t[j], _mm_loadu_pd(from + 2 * ld), 1);
-            t[j] = _mm512_insertf64x2(t[j], _mm_loadu_pd(from + 4 * ld), 2);
-            t[j] = _mm512_insertf64x2(t[j], _mm_loadu_pd(from + 6 * ld), 3);
+            t[j] = _mm512_mask_broadcast_f64x2(t[j], 0x0c, _mm_loadu_pd(from + 2 * ld));
+            t[j] = _mm512_mask_broadcast_f64x2(t[j], 0x30, _mm_loadu_pd(from + 4 * ld));
+            t[j] = _mm512_mask_broadcast_f64x2(t[j], 0xc0, _mm_loadu_pd(from + 6 * ld));
         }
         r[i] = _mm512_unpacklo_pd(t[0], t[1]);
         r[i + 1] = _mm512_unpackhi_pd(t[0], t[1]);
@@ -134,9 +135,9 @@ INLINE void v_load_transposed(const real *p, ptrdiff_t ld, vec r[VL])
         for (int j = 0; j < 4; j++) {
             const real *from = p + j * ld + i;
             t[j] = _mm512_castps128_ps512(_mm_loadu_ps(from));
-            t[j] = _mm512_insertf32x4(t[j], _mm_loadu_ps(from + 4 * ld), 1);
-            t[j] = _mm512_insertf32x4(t[j], _mm_loadu_ps(from + 8 * ld), 2);
-            t[j] = _mm512_insertf32x4(t[j], _mm_loadu_ps(from + 12 * ld), 3);
+            t[j] = _mm512_mask_broadcast_f32x4(t[j], 0x00f0, _mm_loadu_ps(from + 4 * ld));
+            t[j] = _mm512_mask_broadcast_f32x4(t[j], 0x0f00, _mm_loadu_ps(from + 8 * ld));
+            t[j] = _mm512_mask_broadcast_f32x4(t[j], 0xf000, _mm_loadu_ps(from + 12 * ld));
         }
         const vec a = _mm512_unpacklo_ps(t[0], t[1]), b = _mm512_unpackhi_ps(t[0], t[1]);
         const vec c = _mm512_unpacklo_ps(t[2], t[3]), d = _mm512_unpackhi_ps(t[2], t[3]);
