@@ -289,6 +289,11 @@ def report(record: dict) -> str:
             share = f"{row['median_us'] / total:.0%}"
             rows.append([*cells, f"{row['gb_s']:.1f}", share, row["what"]])
         lines += ["", "the ops of the training step, one by one:", _aligned(rows, left=(0, 9))]
+        if any(row["name"] == "GUARD" for row in record["ops"]):
+            lines.append(
+                "In a step, SGD updates each block of a gradient (DENSE_DW) at once, while it is in cache;\n"
+                "here both are timed by themselves."
+            )
     return "\n".join(lines)
 
 

@@ -154,6 +154,13 @@ def expected_of(net, flat, name):
     return np.lib.stride_tricks.as_strided(flat[start:], view.shape, strides)
 
 
+def test_the_table_says_where_a_step_updates_at_once():
+    record = bench.bench([256, 256, 10], "relu", 8, seconds=0.0, ops=True)
+    assert "at once, while it is in cache" in bench.report(record)
+    record = bench.bench([8, 16, 10], "relu", 8, seconds=0.0, ops=True)
+    assert "at once" not in bench.report(record)
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 
