@@ -292,7 +292,7 @@ def report(record: dict) -> str:
         if any(row["name"] == "GUARD" for row in record["ops"]):
             lines.append(
                 "In a step, SGD updates each block of a gradient (DENSE_DW) at once, while it is in cache;\n"
-                "here both are timed by themselves."
+                "here each is timed by itself, with the search for numbers that are not finite."
             )
     return "\n".join(lines)
 

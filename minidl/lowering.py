@@ -149,7 +149,7 @@ def _updates(layout: Layout, factors: tuple[float, ...]) -> list[tuple[int, int,
 # Bytes of a flat vector from which blocks of gradients are worth updating one by one: shorter vectors are in
 # the L2 cache anyway.
 LARGE_VECTOR = 256 * 1024
-# Bytes of the widest dz from which it would not stay in L2: every block of gradients reads all of it.
+# Bytes of the widest dz up to which it stays in L2 (of 2 MB): every block of gradients reads all of it.
 LARGE_DZ = 512 * 1024
 # Rows times (fan_in + fan_out) that may be searched for their largest number, for each weight.
 SEARCH_SHARE = 1.0
@@ -160,6 +160,7 @@ def _update_pays_at_once(layout: Layout, batch: int) -> bool:
 
     It spares reading the gradients again; but first the activations must be searched for their largest
     number, to be sure that no gradient overflows. That is little work beside many weights and few rows.
+    And each block reads all of dz, which should be near.
     """
     weights = [shape for shape in layout.shapes.values() if len(shape) == 2]
     searched = sum(batch * (fan_in + fan_out) for fan_in, fan_out in weights)

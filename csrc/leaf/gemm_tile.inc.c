@@ -13,8 +13,8 @@
    must be under way to hide the latency on a CPU with two FMA units.
 
    TILE_WIDTHS is the preferred number of vectors for so many rows of c (from 1; the last entry stands
-   for more). If all rows of c are one block and b has more than two panels, it is TILE_BLOCK_WIDTH at
-   most: no other block shares the panels, and taller tiles read them less often. A panel may be one
+   for more). If all rows of c are one block and such a panel would not stay in L1, it is TILE_BLOCK_WIDTH
+   at most: no other block shares the panels, and taller tiles read them less often. A panel may be one
    vector wider, up to TILE_STRETCH, rather than leave a panel of one vector, whose tile is bound by its
    loads. */
 #define UP_TO_1(X, v) X(1, v)

@@ -278,8 +278,9 @@ static void col_max(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t ldx, v
 
 /* --- finite ------------------------------------------------------------------------------------ */
 
-/* Looks at a row, several vectors at a time. `bad` becomes NaN in some lane if the row has an infinity or NaN: x * 0
-   is NaN exactly there, and a NaN stays in its chain. `top` gets the largest magnitudes of the rest. */
+/* Looks at a row, several vectors at a time; no result depends on the order. `bad` becomes NaN in some lane
+   if the row has an infinity or NaN: x * 0 is NaN exactly there, and a NaN stays in its chain. `top` gets
+   the largest magnitudes of the rest. */
 INLINE void scan_row(ptrdiff_t n, const real *x, vtail tail, wide *top, wide *bad)
 {
 #define SCAN(i, from)                                                                             \

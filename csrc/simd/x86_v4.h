@@ -52,7 +52,7 @@ INLINE vec v_zip_hi(vec a, vec b)
 {
     return _mm512_permutex2var_pd(a, _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4), b);
 }
-/* A masked broadcast takes any vector port of an Intel core, an insertion from memory the one that shuffles. */
+/* A masked broadcast from memory is one operation to issue on an Intel core, an insertion two. */
 #define MDL_HAS_LOAD_TRANSPOSED
 INLINE void v_load_transposed(const real *p, ptrdiff_t ld, vec r[VL])
 {

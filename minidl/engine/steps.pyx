@@ -8,7 +8,8 @@ that is minidl/kernels and csrc/leaf.
 A step that would leave a number that is not finite does not update the parameters:
 
 * the loss is summed, in row order in float64, before the update; if it is not finite, the run stops;
-* every block of the weight gradient is tested after it is computed; if one is not finite, likewise;
+* each gradient is searched as it is computed, and nothing is updated before all are known to be finite. Where
+  the guards show beforehand that none can overflow, there is no search, and each block is updated at once;
 * an update that would overflow keeps the old value of that element, and the run stops after it.
 """
 

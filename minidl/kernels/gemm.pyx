@@ -10,8 +10,9 @@ and panels of columns.
 - A panel of b stays in the L1 cache while all tiles of the block pass over it: with AVX2 256 rows of two
   vectors, 16 KB; that of AVX-512 is wider, and stays in L2. It is read in place where its rows are
   contiguous and lie well; else it is copied (packed) first, and transposed on the way if need be.
-- A panel of c gets its epilogue (the activation, or the derivative in the backward pass) right after its
-  last block of k, while it is in cache: neither costs a pass over memory.
+- A panel of c gets its epilogue (the activation, the derivative in the backward pass, or the search for
+  numbers that are not finite) right after its last block of k, while it is in cache: none costs a pass over
+  memory.
 
 What follows from the sizes and strides alone is decided once, by :func:`plan_product`; a training step
 then only runs the loops. Nothing here allocates, locks or fails: the caller owns the scratch memory and the
@@ -99,7 +100,7 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     cdef ptrdiff_t blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
     cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred
     preferred = leaf.widths[max(1, min(m, MDL_N_WIDTHS - 1))]
-    if (blocks == 1 and m >= 4 * leaf.max_rows[preferred] and vectors > 2 * preferred
+    if (blocks == 1 and m >= 4 * leaf.max_rows[preferred] and depth * preferred * lanes * size > L1_BYTES
             and (b_col != 1 or b_row * size < PAGE)):
         preferred = min(preferred, leaf.block_width)
     p.block = ceil_div(m, blocks)
