@@ -117,8 +117,7 @@ def lower(layers: Sequence[Layer], n_inputs: int, layout: Layout, task: Task, ba
             for backward in reversed(backwards):
                 if gradient is not None:
                     gradient = backward(gradient)
-            # an update behind each gradient knows one learning rate only
-            if task.purpose == "train" and not task.lr_factors and _update_pays_at_once(layout, batch):
+            if updates_at_once(task, layout, batch):
                 builder.guard()
             builder.flush()
     if task.purpose == "train":
@@ -155,13 +154,15 @@ LARGE_DZ = 512 * 1024
 SEARCH_SHARE = 1.0
 
 
-def _update_pays_at_once(layout: Layout, batch: int) -> bool:
+def updates_at_once(task: Task, layout: Layout, batch: int) -> bool:
     """True if the update of each block of weights should follow its gradient, while both are in cache.
 
     It spares reading the gradients again; but first the activations must be searched for their largest
     number, to be sure that no gradient overflows. That is little work beside many weights and few rows.
     And each block reads all of dz, which should be near.
     """
+    if task.purpose != "train" or task.lr_factors:  # an update at once knows one learning rate only
+        return False
     weights = [shape for shape in layout.shapes.values() if len(shape) == 2]
     searched = sum(batch * (fan_in + fan_out) for fan_in, fan_out in weights)
     count = sum(fan_in * fan_out for fan_in, fan_out in weights)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from minidl.engine.builder import Program
 from minidl.engine.program import BoundProgram
 from minidl.layers import cuts_columns
-from minidl.lowering import Task, lower
+from minidl.lowering import Task, lower, updates_at_once
 
 POOLED_PROGRAMS = 8  # kept per network
 
@@ -40,7 +40,7 @@ class ProgramPool:
             known, bound = entry
             rows = bound.program.batch
             fits = known == task and batch <= rows <= 4 * batch
-            fits = fits and cuts_columns(task.purpose, batch) == cuts_columns(task.purpose, rows)
+            fits = fits and (batch == rows or _choices(task, net, batch) == _choices(task, net, rows))
             if fits and bound.arenas["state"] is velocity and bound.is_current():
                 try:
                     self._entries.remove(entry)
@@ -61,6 +61,11 @@ class ProgramPool:
         """Return the program of that purpose that ran last, if it is here."""
         found = (bound.program for task, bound in reversed(self._entries) if task.purpose == purpose)
         return next(found, None)
+
+
+def _choices(task: Task, net, batch: int) -> tuple[bool, bool]:
+    """Return what a program does otherwise for another batch."""
+    return cuts_columns(task.purpose, batch), updates_at_once(task, net.params.layout, batch)
 
 
 class TrainingLock:

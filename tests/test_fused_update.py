@@ -144,6 +144,14 @@ def test_the_rule_asks_for_many_weights_few_rows_and_a_dz_that_stays_in_cache(wi
     assert ("GUARD" in kinds(net)) == at_once
 
 
+def test_a_smaller_batch_gets_the_update_at_once_though_a_program_is_there():
+    net = Sequential([Dense(256, "relu"), Dense(128, "relu"), Dense(10)], n_inputs=784, seed=0)
+    X, y = np.zeros((256, 784), "float32"), np.arange(256) % 10
+    for batch_size, at_once in [(256, False), (128, True), (100, True), (256, False)]:
+        net.fit(X, y, batch_size=batch_size, verbose=0)
+        assert ("GUARD" in kinds(net)) == at_once
+
+
 def test_a_network_without_weights_has_nothing_to_update_at_once():
     net = Sequential([Activation("tanh")], n_inputs=3)
     net.fit(np.ones((4, 3)), np.ones((4, 3)), loss="mse", verbose=0)
