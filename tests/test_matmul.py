@@ -14,6 +14,7 @@ from helpers import (
 
 from minidl import kernels
 from minidl.errors import DtypeError, OptionError, ShapeError
+from minidl.kernels import packing
 
 SIZES = (0, 1, 2, 3, 5, 6, 7, 12, 13, 16, 17, 31, 33, 64, 65, 100, 255, 256, 257, 300, 513)
 
@@ -182,6 +183,54 @@ def test_few_columns_follow_the_contract_bit_by_bit(level, n):
         for m, k in [(16, 300), (37, 513), (45, 16)]:
             a, b, bias = (uniform(rng, shape, "float32") for shape in ((m, k), (k, n), n))
             np.testing.assert_array_equal(kernels.matmul(a, b, bias=bias), contract_float32(a, b, bias))
+
+
+@pytest.mark.parametrize("level", ISA_LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_few_rows_times_a_transpose_have_the_bits_of_its_copy(level, dtype):
+    """Where rows fill vectors, and are few, a and c are transposed instead of b: the bits stay.
+
+    One and several blocks along k (256) and along the columns of c, and sizes that just fail to qualify.
+    """
+    rng = np.random.default_rng(15)
+    with kernels.use_isa(level):
+        for k, n in [(96, 333), (256, 256), (257, 401), (300, 1030), (600, 700)]:
+            w, bias = uniform(rng, (n, k), dtype), uniform(rng, n, dtype)
+            copy = np.ascontiguousarray(w.T)
+            for m in (3, 4, 7, 8, 14, 15, 16, 29, 31, 32, 48, 57, 64, 65):
+                a = uniform(rng, (m, k), dtype)
+                got = kernels.matmul(a, w.T, n_threads=1)
+                np.testing.assert_array_equal(got, kernels.matmul(a, copy, n_threads=1))
+                exact = a.astype(np.float64) @ w.T.astype(np.float64)
+                assert (np.abs(got - exact) <= product_bound(a, w.T, dtype)).all(), (m, k, n)
+                layer = {"bias": bias, "activation": "tanh"}
+                expected = kernels.matmul(a, copy, **layer, n_threads=1)
+                room = np.full((m + 1, n + 5), 7, dtype)
+                for n_threads in (1, 2, 3):
+                    kernels.matmul(a, w.T, **layer, out=room[:m, :n], n_threads=n_threads)
+                    np.testing.assert_array_equal(room[:m, :n], expected)
+                assert (room[m:] == 7).all()
+                assert (room[:, n:] == 7).all()
+
+
+@pytest.mark.parametrize("level", FUSED_LEVELS)
+def test_few_rows_times_a_transpose_follow_the_contract_bit_by_bit(level):
+    rng = np.random.default_rng(16)
+    with kernels.use_isa(level):
+        for m, k, n in [(16, 300, 260), (32, 257, 150)]:
+            a, w, bias = (uniform(rng, shape, "float32") for shape in ((m, k), (n, k), n))
+            np.testing.assert_array_equal(kernels.matmul(a, w.T, bias=bias), contract_float32(a, w.T, bias))
+
+
+@pytest.mark.parametrize("policy", packing.POLICIES)
+def test_a_swapped_product_of_many_terms_needs_no_more_scratch_memory(policy):
+    """x^T dz of few classes and many rows: neither is copied, however much there would be to copy."""
+    rng = np.random.default_rng(17)
+    x, dz = uniform(rng, (9000, 300), "float32"), uniform(rng, (9000, 40), "float32")
+    for classes in (10, 40):
+        expected = kernels.matmul(np.ascontiguousarray(x.T), dz[:, :classes].copy(), n_threads=1)
+        with kernels.use_packing(policy):
+            np.testing.assert_array_equal(kernels.matmul(x.T, dz[:, :classes], n_threads=1), expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

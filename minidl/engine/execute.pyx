@@ -6,7 +6,7 @@ the arithmetic to minidl/kernels and csrc/leaf.
 
 from minidl.engine.plan cimport CACHE_LINE, BoundOp, CachedProduct, Plan, Step
 from minidl.kernels._leaf cimport mdl_sgd
-from minidl.kernels.gemm cimport Epilogue, Product, gemm, plan_product, scratch_bytes
+from minidl.kernels.gemm cimport Epilogue, Product, gemm, no_epilogue, plan_product, scratch_bytes
 
 cdef ptrdiff_t UPDATE_BYTES = 128 * 1024  # of gradients that wait in cache for their update
 
@@ -69,7 +69,7 @@ cdef void run_dense(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     # x, weight, bias, y, d
     cdef CachedProduct *share = op.products + thread
     cdef ptrdiff_t size = op.leaf.item_size
-    cdef Epilogue epilogue
+    cdef Epilogue epilogue = no_epilogue()
     if is_new(share, op, step.rows, n_threads):
         cut_block(share, op, op.n, step.rows, thread, n_threads)
         plan_product(&share.product, op.leaf, share.i1 - share.i0, share.j1 - share.j0, op.k, ld(op, 0), 1,
@@ -77,11 +77,9 @@ cdef void run_dense(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     if share.i0 == share.i1 or share.j0 == share.j1:
         return
     epilogue.forward = op.forward
-    epilogue.backward = NULL
     epilogue.saved = row(op, 4, step, share.i0) + share.j0 * size if op.p[4] != NULL else NULL
     epilogue.lds = ld(op, 4)
     epilogue.param = op.param
-    epilogue.all_finite = NULL
     gemm(&share.product, row(op, 0, step, share.i0), op.p[1] + share.j0 * size,
          op.p[2] + share.j0 * size if op.p[2] != NULL else NULL, row(op, 3, step, share.i0) + share.j0 * size,
          ld(op, 3), &epilogue, plan.scratch + thread * scratch_bytes())
@@ -140,7 +138,7 @@ cdef void run_dense_dx(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     # dz, weight, saved, dx
     cdef CachedProduct *share = op.products + thread
     cdef ptrdiff_t size = op.leaf.item_size
-    cdef Epilogue epilogue
+    cdef Epilogue epilogue = no_epilogue()
     if is_new(share, op, step.rows, n_threads):
         cut_block(share, op, op.k, step.rows, thread, n_threads)
         # the transpose of the weights: element (p, j) of b stands at j * ld + p
@@ -148,14 +146,11 @@ cdef void run_dense_dx(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
                      1, ld(op, 1), True)
     if share.i0 == share.i1 or share.j0 == share.j1:
         return
-    epilogue.forward = NULL
     epilogue.backward = op.backward
-    epilogue.saved = NULL
     if op.p[2] != NULL:
         epilogue.saved = row(op, 2, step, share.i0) + share.j0 * size
     epilogue.lds = ld(op, 2)
     epilogue.param = op.param
-    epilogue.all_finite = NULL
     gemm(&share.product, row(op, 0, step, share.i0), op.p[1] + share.j0 * op.stride[1], NULL,
          row(op, 3, step, share.i0) + share.j0 * size, ld(op, 3), &epilogue,
          plan.scratch + thread * scratch_bytes())
@@ -202,7 +197,7 @@ cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
     cdef ptrdiff_t i, end, c0, c1, size = op.leaf.item_size
     cdef int *flag = plan.flags + thread * (CACHE_LINE // sizeof(int))
     cdef char *block
-    cdef Epilogue search
+    cdef Epilogue search = no_epilogue()
     cdef Product last
     cdef Product *product
     if is_new(share, op, step.rows, n_threads) or share.fused != step.fused:
@@ -216,9 +211,6 @@ cdef void run_dense_dw(BoundOp *op, Plan *plan, Step *step, ptrdiff_t thread,
         if step.fused:
             share.block = min(share.block, max(12, UPDATE_BYTES // op.stride[2]))
         plan_gradient(&share.product, op, share.block, share.j1 - share.j0, step.rows)
-    search.forward = NULL
-    search.backward = NULL
-    search.saved = NULL
     search.all_finite = op.leaf.all_finite
     search.flag = flag
     i = share.i0

@@ -1,3 +1,5 @@
+from libc.string cimport memset
+
 from minidl.kernels._leaf cimport (
     mdl_act_backward_fn, mdl_act_forward_fn, mdl_all_finite_fn, mdl_leaves,
 )
@@ -32,6 +34,12 @@ ctypedef struct Product:
     ptrdiff_t width, wide
     ptrdiff_t group         # panels that pass over a block of a before the next block
     Heights heights[2]      # of a whole block, in the panels of `width` and of `width` - 1 vectors
+
+cdef inline Epilogue no_epilogue() noexcept nogil:
+    """One that does nothing; whoever wants a function of it fills in what that needs."""
+    cdef Epilogue epilogue
+    memset(&epilogue, 0, sizeof(Epilogue))
+    return epilogue
 
 cdef inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) noexcept nogil:
     return (a + b - 1) // b

@@ -30,12 +30,14 @@ from minidl.kernels.packing cimport packs
 cdef extern from "scratch.h" nogil:
     const size_t MDL_HUGE_PAGE
 
-cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, a quarter of L2 or less
+cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, one of many: a quarter of L2 or less
+cdef ptrdiff_t ONLY_BLOCK_BYTES = 256 * 1024  # of a block that is all of a: no other panels must wait in L2
 cdef ptrdiff_t GROUP_BYTES = 832 * 1024  # of the packed panels of b that several blocks of a share
 cdef ptrdiff_t PACK_ROWS = 32       # rows of c from which a copy of a panel of b pays, if b lies badly
 cdef ptrdiff_t PACK_ROWS_L2 = 64    # ... if b stays in L2, unless copies keep crowded panels in L1
 cdef ptrdiff_t PACK_ROWS_L1 = 192   # ... if b is at most twice as large as L1
 cdef ptrdiff_t PAGE_ROWS = 64       # ... if each row of b has another page
+cdef ptrdiff_t WIDE_ROWS = 128      # ... if a copied panel would not stay in L1
 cdef ptrdiff_t L1_BYTES = 32 * 1024
 cdef ptrdiff_t L2_BYTES = 1024 * 1024
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
@@ -46,6 +48,8 @@ cdef ptrdiff_t MOST_LINES = 16      # that a tile fetches at a time: about one w
 cdef ptrdiff_t STREAM_BYTES = 512 * 1024  # of b, from which a single row of c reads it as it lies
 cdef ptrdiff_t STRIP_BYTES = 8 * 1024     # of its sums, which wait in L1
 cdef ptrdiff_t SWAP_DEPTH = 16      # terms of a sum from which a transposition of c is worth its cost
+cdef ptrdiff_t SWAP_ROWS = 64       # of c, up to which a is transposed rather than b
+cdef ptrdiff_t SWAP_BYTES = 4 * 1024 * 1024  # of such a b: a larger one is better fetched ahead
 cdef char zeros[64 * MDL_MAX_VECS]  # an init row of zeros
 
 
@@ -55,7 +59,7 @@ cdef ptrdiff_t scratch_bytes() noexcept nogil:
 
 cdef inline char *panels_of(char *scratch) noexcept nogil:
     """Where the panels of b begin: after a block of a, whose rows lie 256 elements and a cache line apart."""
-    return scratch + BLOCK_BYTES // 8 * 9
+    return scratch + ONLY_BLOCK_BYTES // 8 * 9
 
 
 cdef inline bint crowded(ptrdiff_t rows, ptrdiff_t stride_bytes, ptrdiff_t width_bytes) noexcept nogil:
@@ -83,10 +87,7 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     cdef ptrdiff_t lanes = leaf.lanes, size = leaf.item_size
     cdef ptrdiff_t depth = min(k, MDL_K_BLOCK)
     p.leaf = leaf
-    # Few columns leave lanes idle, or tiles of one vector short of work. Where both operands can be read
-    # along the other side, their transposes swap roles, and lanes run over the rows of c.
-    p.swapped = (a_row == 1 and b_col == 1 and k >= SWAP_DEPTH and m >= 2 * lanes and n < m
-                 and (n <= lanes or 4 * n < 3 * lanes * ceil_div(n, lanes)))
+    p.swapped = swap_pays(leaf, m, n, k, a_row, a_col, b_row, b_col)
     if p.swapped:
         m, n = n, m
         a_row, a_col, b_row, b_col = b_col, b_row, a_col, a_row
@@ -97,7 +98,9 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.a_col = a_col
     p.b_row = b_row
     p.b_col = b_col
-    cdef ptrdiff_t blocks = max(1, ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size)))
+    cdef ptrdiff_t blocks = 1
+    if m * MDL_K_BLOCK * size > ONLY_BLOCK_BYTES:
+        blocks = ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size))
     cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred
     preferred = leaf.widths[max(1, min(m, MDL_N_WIDTHS - 1))]
     if (blocks == 1 and m >= 4 * leaf.max_rows[preferred] and depth * preferred * lanes * size > L1_BYTES
@@ -109,20 +112,9 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
         p.panels -= 1  # one wider panel rather than a single vector
     p.width = max(1, ceil_div(vectors, p.panels))
     p.wide = vectors - (p.width - 1) * p.panels
-    # What tiles read again and again is copied where it lies badly, if enough of them share the copy. A tile
-    # that reads a along its columns takes a few elements of each of 256 cache lines, and the panel of b wants
-    # as much room beside them. Rows in pages of their own are not prefetched, and need fewer rows of c; a
-    # small b, whose lines are near wherever they lie, needs more.
-    cdef bint shared = m >= PACK_ROWS and (blocks > 2 or m >= PAGE_ROWS and b_row * size >= PAGE)
-    cdef bint crowd = crowded(depth, b_row * size, p.width * lanes * size)
-    cdef ptrdiff_t rows = PACK_ROWS
-    if k * n * size <= 2 * L1_BYTES:
-        rows = PACK_ROWS_L1
-    elif k * n * size <= L2_BYTES and b_row * size < PAGE and not (
-            crowd and depth * p.width * lanes * size <= L1_BYTES):
-        rows = PACK_ROWS_L2
-    p.pack_b = b_col != 1 or packs(shared or m >= rows and (
-        crowd or not b_aligned or b_row * size % 64 != 0))
+    p.pack_b = b_col != 1 or not p.swapped and packs(copy_pays(p, blocks == 1, b_aligned))
+    # A tile that reads a along its columns takes a few elements of each of 256 cache lines, and the panel of
+    # b wants as much room beside them.
     p.pack_a = not p.swapped and (a_col != 1 and a_row != 1 or packs(
         p.panels >= PACK_PANELS and crowded(2 * depth, a_col * size, size) if a_col != 1
         else p.panels >= 8 * PACK_PANELS and a_row * size >= PAGE))
@@ -138,6 +130,49 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
         p.group = 1 if blocks == 1 else GROUP_BYTES // (p.width * lanes * size * MDL_K_BLOCK)
         p.group = ceil_div(p.panels, ceil_div(p.panels, p.group))
     cut_rows(p, p.block, p.heights)
+
+
+cdef inline bint swap_pays(const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+                           ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t b_row, ptrdiff_t b_col) noexcept nogil:
+    """True if c^T = b^T a^T, with lanes over the rows of c, and a transposition cost less than c = a b.
+
+    If both can be read in place either way (x^T dz), few columns would leave lanes idle, or tiles of one
+    vector short of work. If b has to be transposed to be read (dz W^T), a and c are transposed instead, if
+    they are small, fill whole vectors, and b is near enough to be read by rows as it lies.
+    """
+    cdef ptrdiff_t lanes = leaf.lanes, size = leaf.item_size, padded = ceil_div(m, lanes) * lanes
+    if a_row == 1 and b_col == 1:
+        return (k >= SWAP_DEPTH and m >= 2 * lanes and n < m
+                and (n <= lanes or 4 * n < 3 * lanes * ceil_div(n, lanes)))
+    if a_col == 1 and b_row == 1 and b_col != 1:
+        return (m <= SWAP_ROWS and 8 * m >= 7 * padded and k >= 6 * lanes and 2 * m * (n + k) <= n * k
+                and n * k * size <= SWAP_BYTES and padded * k * size <= GROUP_BYTES)
+    return False
+
+
+cdef inline bint copy_pays(const Product *p, bint one_block, bint b_aligned) noexcept nogil:
+    """True if tiles are faster with copies of the panels of b, which they read again and again.
+
+    Several blocks of a share the copies. One block must have enough rows, and b must lie badly: its rows
+    begin inside a cache line; or lie in pages of their own, where nothing fetches them in time; or crowd a
+    few sets of the L1 cache, if a copy would stay in it.
+    """
+    cdef ptrdiff_t size = p.leaf.item_size, step = p.b_row * size, bytes = p.k * p.n * size, rows
+    cdef ptrdiff_t depth = min(p.k, MDL_K_BLOCK), width = p.width * p.leaf.lanes * size
+    cdef bint askew = not b_aligned or step % 64 != 0, apart = step >= PAGE
+    cdef bint crowd = crowded(depth, step, width)
+    if not one_block:
+        return True
+    if depth * width > L1_BYTES:  # tiles draw the panel from L2, copied or not
+        return p.m >= (PAGE_ROWS if apart and (askew or crowd) else WIDE_ROWS) and (askew or apart)
+    if p.m >= PAGE_ROWS and apart:
+        return True
+    rows = PACK_ROWS
+    if bytes <= 2 * L1_BYTES:  # its lines are near wherever they lie
+        rows = PACK_ROWS_L1
+    elif bytes <= L2_BYTES and not apart and not crowd:
+        rows = PACK_ROWS_L2
+    return p.m >= rows and (crowd or askew)
 
 
 cdef inline void cut_rows(const Product *p, ptrdiff_t m, Heights *heights) noexcept nogil:
@@ -218,9 +253,7 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
                ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil:
     """c = epilogue(init + a b): init is a row, the bias, or NULL for zeros; scratch holds scratch_bytes()."""
     if p.swapped:
-        gemm_swapped(p, a, b, init, c, ldc, scratch)
-        if epilogue != NULL:
-            finish(epilogue, p.n, p.m, p.leaf.item_size, 0, 0, c, ldc)
+        gemm_swapped(p, a, b, init, c, ldc, epilogue, scratch)
         return
     cdef const char *start = init
     if p.narrow:
@@ -298,32 +331,56 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
             break
 
 
-cdef void gemm_swapped(const Product *p, const char *a, const char *b, const char *init,
-                       char *c, ptrdiff_t ldc, char *scratch) noexcept nogil:
-    """The same product by panels of c^T = b^T a^T, each transposed into c."""
+cdef void gemm_swapped(const Product *p, const char *a, const char *b, const char *init, char *c,
+                       ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil:
+    """The same product by blocks of panels of c^T = b^T a^T, each transposed into c."""
     cdef const mdl_leaves *leaf = p.leaf
-    cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
-    cdef ptrdiff_t ldp = MDL_MAX_VECS * lanes, p0, kb, j0 = 0, j1, vecs, panel, ldfrom
-    cdef char *c_panel = scratch       # up to 3 * lanes rows of the widest panel: one block
+    cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes, lda = p.a_col if p.transposed else p.a_row
+    cdef ptrdiff_t i0 = 0, i1, j0, j1, p0, kb, vecs, panel, ldb, ldfrom, ldp = p.width * lanes
+    cdef char *panels = panels_of(scratch)  # all of a^T, if it is copied
+    cdef char *c_panel = scratch
+    cdef char *to
+    cdef const char *a_block
+    cdef const char *b_block
     cdef const char *start
-    for panel in range(p.panels):
-        vecs = p.width if panel < p.wide else p.width - 1
-        j1 = min(j0 + vecs * lanes, p.n)
-        if init != NULL:
-            leaf.pack(p.m, j1 - j0, init, 1, 0, c_panel, ldp)
-        p0 = 0
-        while True:
-            kb = min(MDL_K_BLOCK, p.k - p0)
-            start, ldfrom = c_panel, ldp
-            if p0 == 0 and init == NULL:
-                start, ldfrom = zeros, 0
-            tiles(p, &p.heights[panel >= p.wide], j1 - j0, vecs, kb, b + p0 * p.a_col * size, p.a_col,
-                  a + (p0 * p.b_row + j0) * size, p.b_row, start, ldfrom, c_panel, ldp, NULL)
-            p0 += kb
-            if p0 >= p.k:
-                break
-        leaf.transpose(p.m, j1 - j0, c_panel, ldp, c + j0 * ldc * size, ldc)
-        j0 = j1
+    cdef Heights last[2]
+    cdef Heights *heights = <Heights *> p.heights
+    while i0 < p.m:
+        i1 = min(i0 + p.block, p.m)
+        if i1 - i0 < p.block:
+            cut_rows(p, i1 - i0, last)
+            heights = last
+        j0 = 0
+        for panel in range(p.panels):
+            vecs = p.width if panel < p.wide else p.width - 1
+            j1 = min(j0 + vecs * lanes, p.n)
+            if init != NULL:
+                leaf.pack(i1 - i0, j1 - j0, init + i0 * size, 1, 0, c_panel, ldp)
+            p0 = 0
+            while True:
+                kb = min(MDL_K_BLOCK, p.k - p0)
+                b_block = a + (p0 * p.b_row + j0 * p.b_col) * size
+                ldb = p.b_row
+                if p.pack_b:
+                    ldb = vecs * lanes
+                    to = panels + (j0 * p.k + p0 * ldb) * size
+                    if i0 == 0:
+                        leaf.pack(kb, j1 - j0, b_block, p.b_row, p.b_col, to, ldb)
+                    b_block = to
+                start, ldfrom = c_panel, ldp
+                if p0 == 0 and init == NULL:
+                    start, ldfrom = zeros, 0
+                a_block = b + (i0 * p.a_row + p0 * p.a_col) * size
+                tiles(p, &heights[panel >= p.wide], j1 - j0, vecs, kb, a_block, lda, b_block, ldb,
+                      start, ldfrom, c_panel, ldp, NULL)
+                p0 += kb
+                if p0 >= p.k:
+                    break
+            leaf.transpose(i1 - i0, j1 - j0, c_panel, ldp, c + (j0 * ldc + i0) * size, ldc)
+            j0 = j1
+        if epilogue != NULL:
+            finish(epilogue, p.n, i1 - i0, size, 0, i0, c + i0 * size, ldc)
+        i0 = i1
 
 
 cdef void gemm_row(const Product *p, const char *a, const char *b, const char *init, char *c,

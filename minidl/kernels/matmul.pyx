@@ -11,7 +11,7 @@ cimport numpy as cnp
 from minidl.kernels._leaf cimport MDL_ACT_identity, leaves, mdl_leaves
 from minidl.kernels.activation cimport ActivationCall, activation_call
 from minidl.kernels.burst cimport Burst, burst_of_thread
-from minidl.kernels.gemm cimport Epilogue, Product, ceil_div, gemm, plan_product, scratch_bytes
+from minidl.kernels.gemm cimport Epilogue, Product, ceil_div, gemm, no_epilogue, plan_product, scratch_bytes
 
 cdef extern from "scratch.h" nogil:
     void *mdl_huge_pages(size_t pages)
@@ -147,13 +147,8 @@ def matmul(a, b, out=None, transpose_a=False, transpose_b=False, bias=None, acti
         bias = np.ascontiguousarray(bias)
         init = <const char *> cnp.PyArray_DATA(bias)
 
-    cdef Epilogue epilogue
+    cdef Epilogue epilogue = no_epilogue()
     cdef ActivationCall call
-    epilogue.forward = NULL
-    epilogue.backward = NULL
-    epilogue.saved = NULL
-    epilogue.lds = 0
-    epilogue.all_finite = NULL
     if activation is not None:
         call = activation_call(activation)
         epilogue.param = call.param
