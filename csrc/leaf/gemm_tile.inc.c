@@ -65,8 +65,56 @@ INLINE void fetch_lines(mdl_ahead *ahead)
 
 /* Element (row, p) of a. Rows are addressed from every third row pointer, because an x86 address
    is base + {1, 2} * stride: twelve rows need four bases and one stride register. */
-#define A_AT(row) (transposed ? a[row] : base[(row) / 3][((row) % 3) * lda])
+#define A_AT(row, p) (transposed ? a[row] : base[(row) / 3][((row) % 3) * lda + (p)])
 #define B_AT(j) ((j) < whole ? v_load(b + (j) * VL) : v_load_tail(b + (j) * VL, tail))
+
+/* Steps of k in a turn of the loop. Each pointer that moves and each branch takes a slot beside the FMAs in what the
+   core can issue, and a core that works for another hyperthread, too, has few. Small and partial tiles wait for
+   other things, and are spared the code. */
+#define UNROLL(kind, rows, vecs) ((kind) == MDL_TILE_FULL && (rows) * (vecs) >= 12 ? 4 : 1)
+
+/* One step of k: b points to its row of b; its column of a is p steps on from base (or lies at a, if transposed). */
+INLINE void tile_step(const int halved, const int transposed, const int rows, const int vectors, const int whole,
+                      const real *restrict a, const real *const *base, ptrdiff_t lda, const int p,
+                      const real *restrict b, vtail tail, vec acc[][MDL_MAX_VECS], hvec *half_acc)
+{
+    vec held[MDL_MAX_VECS];
+    hvec half_b = h_zero();
+    if (halved)
+        half_b = h_load_tail(b + vectors * VL, tail);
+    if (rows >= vectors + halved) {
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++)
+            held[j] = B_AT(j);
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; i++) {
+            const vec av = v_set(A_AT(i, p));
+#pragma GCC unroll 8
+            for (int j = 0; j < vectors; j++)
+                v_accumulate(&acc[i][j], av, held[j]);
+            if (halved)
+                h_accumulate(&half_acc[i], h_low(av), half_b);
+        }
+    } else {
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; i++)
+            held[i] = v_set(A_AT(i, p));
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++) {
+            const vec bv = B_AT(j);
+#pragma GCC unroll 12
+            for (int i = 0; i < rows; i++) {
+                if (rows == 1) /* the one use of bv, whose load may become a part of the FMA */
+                    acc[i][j] = v_fma(held[i], bv, acc[i][j]);
+                else
+                    v_accumulate(&acc[i][j], held[i], bv);
+            }
+        }
+#pragma GCC unroll 12
+        for (int i = 0; halved && i < rows; i++)
+            h_accumulate(&half_acc[i], h_low(held[i]), half_b);
+    }
+}
 
 INLINE void tile(const int kind, const int transposed, const int rows, const int vecs, ptrdiff_t n,
                  ptrdiff_t k, const real *restrict a, ptrdiff_t lda, const real *restrict b,
@@ -76,13 +124,13 @@ INLINE void tile(const int kind, const int transposed, const int rows, const int
     const int full = kind == MDL_TILE_FULL, halved = kind == MDL_TILE_HALF;
     const int whole = full ? vecs : vecs - 1;       /* vectors without a mask */
     const int vectors = halved ? vecs - 1 : vecs;   /* ... and without the half one */
+    const int unroll = UNROLL(kind, rows, vecs);
     const vtail tail = v_tail(full ? VL : n - whole * VL);
     const real *base[MDL_MAX_ROWS / 3];
     const real *c_row = c, *c_end = rows < LEAST_ROWS || k < LEAST_DEPTH ? c : c + rows * ldc;
     const ptrdiff_t pause = ahead || c_end != c ? MDL_FETCH_STEPS : k;
     vec acc[MDL_MAX_ROWS][MDL_MAX_VECS];
-    vec held[MDL_MAX_VECS];
-    hvec half_acc[MDL_MAX_ROWS], half_b = h_zero();
+    hvec half_acc[MDL_MAX_ROWS];
 
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
@@ -108,37 +156,24 @@ INLINE void tile(const int kind, const int transposed, const int rows, const int
         }
         if (ahead)
             fetch_lines(ahead);
-        for (; steps > 0; steps--) {
-            if (halved)
-                half_b = h_load_tail(b + vectors * VL, tail);
-            if (rows >= vecs) {
-#pragma GCC unroll 8
-                for (int j = 0; j < vectors; j++)
-                    held[j] = B_AT(j);
-#pragma GCC unroll 12
-                for (int i = 0; i < rows; i++) {
-                    const vec av = v_set(A_AT(i));
-#pragma GCC unroll 8
-                    for (int j = 0; j < vectors; j++)
-                        v_accumulate(&acc[i][j], av, held[j]);
-                    if (halved)
-                        h_accumulate(&half_acc[i], h_low(av), half_b);
-                }
-            } else {
-#pragma GCC unroll 12
-                for (int i = 0; i < rows; i++)
-                    held[i] = v_set(A_AT(i));
-#pragma GCC unroll 8
-                for (int j = 0; j < vectors; j++) {
-                    const vec bv = B_AT(j);
-#pragma GCC unroll 12
-                    for (int i = 0; i < rows; i++)
-                        v_accumulate(&acc[i][j], held[i], bv);
-                }
-#pragma GCC unroll 12
-                for (int i = 0; halved && i < rows; i++)
-                    h_accumulate(&half_acc[i], h_low(held[i]), half_b);
+        for (; steps >= unroll; steps -= unroll) {
+#pragma GCC unroll 4
+            for (int p = 0; p < unroll; p++) {
+                tile_step(halved, transposed, rows, vectors, whole, a, base, lda, p, b, tail, acc, half_acc);
+                b += ldb;
+                if (transposed)
+                    a += lda;
+                /* pointers that move, and a stride as it is: not a register for each sum of them */
+                __asm__("" : "+r"(b), "+r"(a), "+r"(lda));
             }
+            if (!transposed) {
+#pragma GCC unroll 4
+                for (int i = 0; i < (rows + 2) / 3; i++)
+                    base[i] += unroll;
+            }
+        }
+        for (; unroll > 1 && steps > 0; steps--) {
+            tile_step(halved, transposed, rows, vectors, whole, a, base, lda, 0, b, tail, acc, half_acc);
             b += ldb;
             if (transposed) {
                 a += lda;
