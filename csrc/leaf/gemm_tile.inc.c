@@ -31,7 +31,7 @@
     UP_TO_12(X, 1) UP_TO_12(X, 2) UP_TO_8(X, 3) UP_TO_6(X, 4)                                     \
     UP_TO_5(X, 5) UP_TO_4(X, 6) UP_TO_3(X, 7) UP_TO_3(X, 8)
 #define TILE_MAX_ROWS {0, 12, 12, 8, 6, 5, 4, 3, 3}
-#define TILE_WIDTHS {0, 8, 8, 8, 6, 5, 4}
+#define TILE_WIDTHS {0, 8, 8, 8, 6, 5, 4, 3, 3, 4} /* seven and eight rows fit into one tile */
 #define TILE_BLOCK_WIDTH 3
 #define TILE_STRETCH 4
 #else /* 16 registers */
@@ -39,7 +39,7 @@
     UP_TO_12(X, 1) UP_TO_6(X, 2) UP_TO_4(X, 3) UP_TO_3(X, 4)                                      \
     UP_TO_2(X, 5) UP_TO_2(X, 6) UP_TO_1(X, 7) UP_TO_1(X, 8)
 #define TILE_MAX_ROWS {0, 12, 6, 4, 3, 2, 2, 1, 1}
-#define TILE_WIDTHS {0, 8, 5, 3, 3, 2, 2}
+#define TILE_WIDTHS {0, 8, 5, 3, 3, 2, 2, 2, 2, 2}
 #define TILE_BLOCK_WIDTH 2
 #define TILE_STRETCH 3
 #endif

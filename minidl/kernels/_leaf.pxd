@@ -78,7 +78,7 @@ cdef extern from "minidl.h" nogil:
         ptrdiff_t lanes
         ptrdiff_t half_lanes
         ptrdiff_t max_rows[9]
-        ptrdiff_t widths[7]
+        ptrdiff_t widths[10]
         ptrdiff_t block_width
         ptrdiff_t stretch
         mdl_tile_fn *tile[3][2][13][9]

@@ -103,8 +103,9 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
         blocks = ceil_div(m, BLOCK_BYTES // (MDL_K_BLOCK * size))
     cdef ptrdiff_t vectors = ceil_div(n, lanes), preferred
     preferred = leaf.widths[max(1, min(m, MDL_N_WIDTHS - 1))]
-    if (blocks == 1 and m >= 4 * leaf.max_rows[preferred] and depth * preferred * lanes * size > L1_BYTES
-            and (b_col != 1 or b_row * size < PAGE)):
+    if b_col == 1 and b_row * size >= PAGE:  # whoever opens a page had better read much of it
+        preferred = max(preferred, leaf.widths[MDL_N_WIDTHS - 1])
+    elif blocks == 1 and m >= 4 * leaf.max_rows[preferred] and depth * preferred * lanes * size > L1_BYTES:
         preferred = min(preferred, leaf.block_width)
     p.block = ceil_div(m, blocks)
     p.panels = max(1, ceil_div(vectors, preferred))
