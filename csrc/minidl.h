@@ -19,7 +19,7 @@
 #define MDL_K_BLOCK 256 /* length of one block of the reduction in minidl-num-1 */
 #define MDL_MAX_ROWS 12 /* most rows of a register tile */
 #define MDL_MAX_VECS 8  /* most vectors in a row of a register tile */
-#define MDL_N_WIDTHS 10  /* entries of mdl_leaves.widths */
+#define MDL_N_WIDTHS 10 /* entries of mdl_leaves.widths */
 #define MDL_MAX_NARROW 6 /* most columns of a narrow product */
 
 /* Variants of a register tile. */

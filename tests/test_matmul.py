@@ -222,15 +222,19 @@ def test_few_rows_times_a_transpose_follow_the_contract_bit_by_bit(level):
             np.testing.assert_array_equal(kernels.matmul(a, w.T, bias=bias), contract_float32(a, w.T, bias))
 
 
-@pytest.mark.parametrize("policy", packing.POLICIES)
-def test_a_swapped_product_of_many_terms_needs_no_more_scratch_memory(policy):
+@pytest.mark.parametrize("level", ISA_LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_swapped_product_of_many_terms_needs_no_more_scratch_memory(level, dtype):
     """x^T dz of few classes and many rows: neither is copied, however much there would be to copy."""
     rng = np.random.default_rng(17)
-    x, dz = uniform(rng, (9000, 300), "float32"), uniform(rng, (9000, 40), "float32")
-    for classes in (10, 40):
-        expected = kernels.matmul(np.ascontiguousarray(x.T), dz[:, :classes].copy(), n_threads=1)
-        with kernels.use_packing(policy):
-            np.testing.assert_array_equal(kernels.matmul(x.T, dz[:, :classes], n_threads=1), expected)
+    x, dz = uniform(rng, (9000, 300), dtype), uniform(rng, (9000, 33), dtype)
+    with kernels.use_isa(level):
+        for classes in (4, 10, 20, 33):
+            expected = kernels.matmul(np.ascontiguousarray(x.T), dz[:, :classes].copy(), n_threads=1)
+            for policy in packing.POLICIES:
+                with kernels.use_packing(policy):
+                    got = kernels.matmul(x.T, dz[:, :classes], n_threads=1)
+                np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

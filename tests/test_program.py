@@ -4,14 +4,15 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import DTYPES, product_bound
+from helpers import DTYPES, ISA_LEVELS, product_bound
 from minidl.engine.execute import knows
+from minidl.engine.program import BoundProgram
 from training_steps import random_layers, random_step, value
 
-from minidl import SGD, Dense, Sequential, activations, losses
+from minidl import SGD, Dense, Sequential, activations, kernels, losses
 from minidl.engine.builder import Builder
 from minidl.engine.ops import FLAT, OPS, ROWS, TILES
-from minidl.engine.params import ALIGNMENT, Layout
+from minidl.engine.params import ALIGNMENT, Layout, ParamStore
 from minidl.engine.reference import FUNCTIONS
 from minidl.lowering import Task, lower
 
@@ -320,3 +321,34 @@ def test_pads_of_the_flat_vectors_stay_zero(dtype, n_threads):
     for store in (net.params, net.grads, net.training.velocity):
         assert not store.flat[~inside].any()
         assert np.count_nonzero(store.flat[inside]) > 0.3 * net.params.count
+
+
+# --- few rows: dz W^T with the roles swapped ------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("level", ISA_LEVELS)
+def test_gradients_of_activations_do_not_depend_on_how_many_rows_there_are(level, dtype, n_threads):
+    """The mean over 2^n times as many rows scales each row's gradient by a power of two, and no bit else.
+
+    Four rows are too few for the swapped product. The layers have several blocks of 256 either way, and
+    derivatives that are saved as such (gelu) or follow from the output (tanh, relu).
+    """
+    layers = [Dense(300, "gelu"), Dense(600, "tanh"), Dense(128, "relu"), Dense(5)]
+    rng = np.random.default_rng(0)
+    X, target = rng.normal(size=(64, 20)).astype(dtype), rng.normal(size=(64, 5)).astype(dtype)
+    with kernels.use_isa(level):
+        net = Sequential(layers, n_inputs=20, seed=0, dtype=dtype)
+        layout = net.params.layout
+        program = lower(net.layers, 20, layout, Task("gradients", losses.MSE(), "real"), 64)
+        bound = BoundProgram(program, net.params.flat, ParamStore(layout).flat)
+        bound.lend({"x": X, "target": target})
+        gradients = {}
+        for rows in (4, 16, 32, 64):
+            bound.run(rows, 0, 1, np.zeros((3, 1)), n_threads=n_threads)
+            gradients[rows] = [X.dtype.type(rows / 4) * bound.view(f"dy{i}")[:4] for i in range(3)]
+        for rows, found in gradients.items():
+            for ours, few in zip(found, gradients[4], strict=True):
+                assert np.abs(few).max() > 0
+                np.testing.assert_array_equal(ours, few, err_msg=f"{rows} rows")

@@ -33,7 +33,7 @@ INLINE void narrow_rows(const int n, const int groups, ptrdiff_t k, const real *
                 for (int i = 0; i < VL; i++, row += b_row) {
 #pragma GCC unroll 6
                     for (int j = 0; j < n; j++)
-                        v_accumulate(&chain[g][j], column[i], v_set(row[j * b_col]));
+                        chain[g][j] = v_fma(column[i], v_set(row[j * b_col]), chain[g][j]);
                 }
             }
             b += VL * b_row;
@@ -48,7 +48,7 @@ INLINE void narrow_rows(const int n, const int groups, ptrdiff_t k, const real *
                 for (int i = 0; i < rest; i++, row += b_row) {
 #pragma GCC unroll 6
                     for (int j = 0; j < n; j++)
-                        v_accumulate(&chain[g][j], column[i], v_set(row[j * b_col]));
+                        chain[g][j] = v_fma(column[i], v_set(row[j * b_col]), chain[g][j]);
                 }
             }
             a += rest;

@@ -14,7 +14,7 @@ INLINE void add_rows(const int rows, ptrdiff_t n, const real *a, ptrdiff_t a_ste
         vec sum = v_load(p + j);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++)
-            v_accumulate(&sum, av[i], v_load(b + i * ldb + j));
+            sum = v_fma(av[i], v_load(b + i * ldb + j), sum);
         v_store(p + j, sum);
     }
     if (j < n) {
@@ -22,7 +22,7 @@ INLINE void add_rows(const int rows, ptrdiff_t n, const real *a, ptrdiff_t a_ste
         vec sum = v_load_tail(p + j, tail);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++)
-            v_accumulate(&sum, av[i], v_load_tail(b + i * ldb + j, tail));
+            sum = v_fma(av[i], v_load_tail(b + i * ldb + j, tail), sum);
         v_store_tail(p + j, sum, tail);
     }
 }

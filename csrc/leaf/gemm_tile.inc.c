@@ -14,7 +14,8 @@
 
    TILE_WIDTHS is the preferred number of vectors for so many rows of c (from 1; the last entry stands
    for more). If all rows of c are one block and such a panel would not stay in L1, it is TILE_BLOCK_WIDTH
-   at most: no other block shares the panels, and taller tiles read them less often. A panel may be one
+   at most: no other block shares the panels, and taller tiles read them less often. Both hold unless the
+   rows of b lie in pages of their own: then it is never less than the last entry. A panel may be one
    vector wider, up to TILE_STRETCH, rather than leave a panel of one vector, whose tile is bound by its
    loads. */
 #define UP_TO_1(X, v) X(1, v)
@@ -68,15 +69,17 @@ INLINE void fetch_lines(mdl_ahead *ahead)
 #define A_AT(row, p) (transposed ? a[row] : base[(row) / 3][((row) % 3) * lda + (p)])
 #define B_AT(j) ((j) < whole ? v_load(b + (j) * VL) : v_load_tail(b + (j) * VL, tail))
 
-/* Steps of k in a turn of the loop. Each pointer that moves and each branch takes a slot beside the FMAs in what the
-   core can issue, and a core that works for another hyperthread, too, has few. Small and partial tiles wait for
-   other things, and are spared the code. */
+/* Steps of k in a turn of the loop. Each pointer that moves and each branch takes a slot beside the FMAs in
+   what the core can issue, and a core that works for another hyperthread, too, has few. Small and partial
+   tiles wait for other things, and are spared the code. */
 #define UNROLL(kind, rows, vecs) ((kind) == MDL_TILE_FULL && (rows) * (vecs) >= 12 ? 4 : 1)
 
-/* One step of k: b points to its row of b; its column of a is p steps on from base (or lies at a, if transposed). */
-INLINE void tile_step(const int halved, const int transposed, const int rows, const int vectors, const int whole,
-                      const real *restrict a, const real *const *base, ptrdiff_t lda, const int p,
-                      const real *restrict b, vtail tail, vec acc[][MDL_MAX_VECS], hvec *half_acc)
+/* One step of k: b points to its row of b; its column of a is p steps on from base, or lies at a if a is
+   transposed. */
+INLINE void tile_step(const int halved, const int transposed, const int rows, const int vectors,
+                      const int whole, const real *restrict a, const real *const *base, ptrdiff_t lda,
+                      const int p, const real *restrict b, vtail tail, vec acc[][MDL_MAX_VECS],
+                      hvec *half_acc)
 {
     vec held[MDL_MAX_VECS];
     hvec half_b = h_zero();

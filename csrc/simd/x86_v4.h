@@ -1,9 +1,11 @@
 /* Vectors of 512 bits: x86-64-v4 (AVX-512 F, BW, CD, DQ, VL). See simd.h for the vocabulary. */
 #include <immintrin.h>
 
-/* An instruction, for the reason that x86_v3.h gives: without it the compiler copies the accumulators of an
-   unrolled tile around. */
+/* An instruction, for the reason that x86_v3.h gives: without it the compiler copies the accumulators of some
+   tiles around. Only where there is such an instruction: a test emulates this level. */
+#ifdef __AVX512F__
 #define MDL_HAS_ACCUMULATE
+#endif
 
 #if MDL_DOUBLE
 #define VL 8
@@ -25,10 +27,12 @@ INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
 INLINE vec v_sqrt(vec a) { return _mm512_sqrt_pd(a); }
 INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return _mm512_fnmadd_pd(a, b, c); }
+#ifdef MDL_HAS_ACCUMULATE
 INLINE void v_accumulate(vec *acc, vec a, vec b)
 {
     __asm__("vfmadd231pd %2, %1, %0" : "+v"(*acc) : "v"(a), "v"(b));
 }
+#endif
 #define MDL_HALF_LANES (VL / 2)
 typedef __m256d hvec;
 INLINE hvec h_zero(void) { return _mm256_setzero_pd(); }
@@ -100,10 +104,12 @@ INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
 INLINE vec v_sqrt(vec a) { return _mm512_sqrt_ps(a); }
 INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); }
+#ifdef MDL_HAS_ACCUMULATE
 INLINE void v_accumulate(vec *acc, vec a, vec b)
 {
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(*acc) : "v"(a), "v"(b));
 }
+#endif
 #define MDL_HALF_LANES (VL / 2)
 typedef __m256 hvec;
 INLINE hvec h_zero(void) { return _mm256_setzero_ps(); }

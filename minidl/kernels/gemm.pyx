@@ -5,8 +5,8 @@
 Three loops stand around the tile (csrc/leaf/gemm_tile.inc.c): blocks of rows, blocks of 256 along k,
 and panels of columns.
 
-- A block of a (128 x 256 floats) stays in the L2 cache while all panels pass over it. It is read in place
-  if either of its strides is 1.
+- A block of a (128 x 256 floats; 256 x 256 if that is all) stays in the L2 cache while all panels pass over
+  it. It is read in place if either of its strides is 1.
 - A panel of b stays in the L1 cache while all tiles of the block pass over it: with AVX2 256 rows of two
   vectors, 16 KB; that of AVX-512 is wider, and stays in L2. It is read in place where its rows are
   contiguous and lie well; else it is copied (packed) first, and transposed on the way if need be.
@@ -145,7 +145,7 @@ cdef inline bint swap_pays(const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_t n, ptr
     if a_row == 1 and b_col == 1:
         return (k >= SWAP_DEPTH and m >= 2 * lanes and n < m
                 and (n <= lanes or 4 * n < 3 * lanes * ceil_div(n, lanes)))
-    if a_col == 1 and b_row == 1 and b_col != 1:
+    if a_col == 1 and b_row == 1 and b_col != 1:  # short sums, and little to gain, are not worth the way back
         return (m <= SWAP_ROWS and 8 * m >= 7 * padded and k >= 6 * lanes and 2 * m * (n + k) <= n * k
                 and n * k * size <= SWAP_BYTES and padded * k * size <= GROUP_BYTES)
     return False
@@ -339,7 +339,7 @@ cdef void gemm_swapped(const Product *p, const char *a, const char *b, const cha
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes, lda = p.a_col if p.transposed else p.a_row
     cdef ptrdiff_t i0 = 0, i1, j0, j1, p0, kb, vecs, panel, ldb, ldfrom, ldp = p.width * lanes
     cdef char *panels = panels_of(scratch)  # all of a^T, if it is copied
-    cdef char *c_panel = scratch
+    cdef char *c_panel = scratch            # 256 rows of 8 vectors at most
     cdef char *to
     cdef const char *a_block
     cdef const char *b_block
