@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `import helpers`, whatever the import mode
+pytest.register_assert_rewrite("helpers", "init_helpers")  # their asserts show values, too
 
 from minidl import kernels
 

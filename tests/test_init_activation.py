@@ -1,4 +1,7 @@
-"""Schemes by activation and depth: variance scaling, and those for one kind of network."""
+"""Schemes by activation and depth: their values, variance scaling, and those for one kind of network.
+
+More on some of them: test_init_critical, test_init_defaults.
+"""
 
 import json
 import math

@@ -12,7 +12,7 @@ from minidl.init.mirrored import odd_slope
 WIDTHS = [5, 12, 8, 8, 20, 3]
 
 
-def specs_of(widths, activation, first="identity"):
+def specs_of_widths(widths, activation, first="identity"):
     depth = len(widths) - 1
     roles = ["input", *["hidden"] * (depth - 2), "output"] if depth > 1 else ["output"]
     return [
@@ -36,7 +36,7 @@ def specs_of(widths, activation, first="identity"):
 )  # fmt: skip
 def test_a_mirrored_network_is_linear(activation, slope):
     x = init.Mirrored(slope=slope)
-    specs = specs_of(WIDTHS, activation)
+    specs = specs_of_widths(WIDTHS, activation)
     x.check_network(specs)
     weights = weights_of(x, specs)
     inputs = np.random.default_rng(0).normal(size=(50, WIDTHS[0]))
@@ -52,7 +52,7 @@ def test_a_mirrored_network_is_linear(activation, slope):
 
 
 def test_a_deep_mirrored_relu_network_is_an_isometry():
-    specs = specs_of([16, *[32] * 99, 16], "relu")
+    specs = specs_of_widths([16, *[32] * 99, 16], "relu")
     z = inputs = np.random.default_rng(1).normal(size=(20, 16))
     for i, w in enumerate(weights_of(init.Mirrored(), specs)):
         z = (np.maximum(z, 0.0) if i else z) @ w
@@ -88,7 +88,7 @@ def test_mirrored_blocks_are_those_of_the_base():
 
 
 def test_an_only_layer_is_not_mirrored():
-    (spec,) = specs_of([5, 3], "relu")
+    (spec,) = specs_of_widths([5, 3], "relu")
     np.testing.assert_array_equal(
         weights_of(init.Mirrored(), [spec])[0],
         init.Orthogonal().init((5, 3), init.Stream(0, "0", "weight"), "float64"),
@@ -97,7 +97,7 @@ def test_an_only_layer_is_not_mirrored():
 
 def test_mirrored_refuses_what_it_cannot_do():
     x = init.Mirrored()
-    odd = specs_of([4, 7, 2], "relu")
+    odd = specs_of_widths([4, 7, 2], "relu")
     for spec in odd:
         weight = np.full(spec.shape, 7.0)
         with pytest.raises(ShapeError, match=f"layer '{spec.path}'.*even number.*got 7"):
@@ -106,11 +106,11 @@ def test_mirrored_refuses_what_it_cannot_do():
     with pytest.raises(ShapeError, match="layer '0'"):
         x.check_network(odd)
     with pytest.raises(OptionError, match=r"layer '1'.*tanh"):
-        x.check_network(specs_of([4, 6, 2], "tanh"))
+        x.check_network(specs_of_widths([4, 6, 2], "tanh"))
     with pytest.raises(OptionError, match=r"layer '1'.*slope=0\.2"):
-        x.init_layer(specs_of([4, 6, 2], "leaky_relu(0.2)")[1], 0, np.zeros((6, 2)))
+        x.init_layer(specs_of_widths([4, 6, 2], "leaky_relu(0.2)")[1], 0, np.zeros((6, 2)))
     with pytest.raises(OptionError, match=r"layer '1'.*another scheme"):
-        x.check_network(specs_of([4, 6, 2], "relu")[1:])
+        x.check_network(specs_of_widths([4, 6, 2], "relu")[1:])
     with pytest.raises(OptionError, match="groups"):
         x.init((4, 4, 3), 0, layout="oiw", groups=2)
     with pytest.raises(ShapeError, match="even"):
