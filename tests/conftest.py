@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `import helpers`, whatever the import mode
-pytest.register_assert_rewrite("helpers", "init_helpers")  # their asserts show values, too
 
 from minidl import kernels
+
+pytest.register_assert_rewrite("helpers", "init_helpers")  # their asserts show values, too
 
 # Shells start what runs in the background deaf to Ctrl-C, and children inherit that: not those of the tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
