@@ -350,7 +350,7 @@ def test_float32_in_ulp(name, level):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_results_larger_than_the_caches(dtype, n_threads):
-    """They are written around the caches, line by line: the same numbers, and none beside them."""
+    """They are written around the caches, pages in turn: the same numbers, and none beside them."""
     n = (18 << 20) // np.dtype(dtype).itemsize
     buffer = np.full(n + 40, -7, dtype)
     rng = np.random.default_rng(6)

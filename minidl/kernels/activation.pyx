@@ -27,7 +27,10 @@ from minidl.kernels import _leaf, threads
 from minidl.kernels._leaf import check_floats
 
 cdef enum:
-    STRIP = 2048  # bytes; short, so that the arithmetic of one overlaps the stores of another
+    STRIP = 2048  # bytes that wait in L1
+    STREAM_STRIP = 1024  # ... for streaming: short, so that arithmetic overlaps the stores of other strips
+    PAGE = 4096
+    PAGES = 4  # that are streamed in turn
     STREAM = 16 << 20  # bytes of a result that would push everything else out of most L3 caches
 
 
@@ -205,37 +208,48 @@ cdef _apply(Job *job, x, out, n_threads):
 cdef void _share(const Job *job, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
     """The share of one thread, strip by strip where something has to wait in the L1 cache."""
     cdef ptrdiff_t i = job.n * thread // n_threads, end = job.n * (thread + 1) // n_threads
-    cdef ptrdiff_t size = job.item_size, n
-    cdef char waiting[3][STRIP]
-    cdef const char *x
-    cdef char *to
-    cdef char *target
+    cdef ptrdiff_t size = job.item_size, page = PAGE // size, n = 0, k, q
     cdef bint in_strips = job.stream or job.dy != NULL or (job.function == NULL and job.derivative)
+    if job.stream:
+        n = min(end - i, <ptrdiff_t> (-<size_t> (job.out + i * size) % MDL_LINE) // size)
+        _strip(job, i, n)  # up to the beginning of a cache line
+        i += n
+        n = STREAM_STRIP // size
+        while i + PAGES * page <= end:  # several pages in turn: memory serves them side by side
+            for k in range(PAGE // STREAM_STRIP):
+                for q in range(PAGES):
+                    _strip(job, i + q * page + k * n, n)
+            i += PAGES * page
     while i < end:
-        n = end - i
-        x = job.x + i * size
-        to = target = job.out + i * size
-        if in_strips and n > STRIP // size:  # up to the beginning of a cache line
-            n = STRIP // size
-            n -= <ptrdiff_t> (<size_t> (to + n * size) % MDL_LINE) // size
-        if job.stream:
-            target = waiting[0]
-        if job.function != NULL:
-            job.function(n, x, target)
-        elif job.dy == NULL:
-            if job.derivative:
-                job.forward(1, n, x, n, waiting[1], n, target, n, job.param)
-            else:
-                job.forward(1, n, x, n, target, n, NULL, n, job.param)
-        else:
-            job.forward(1, n, x, n, waiting[1], n, NULL if job.saves_output else waiting[2], n, job.param)
-            job.backward(1, n, job.dy + i * size, n, waiting[1 if job.saves_output else 2], n, target, n,
-                         job.param)
-        if job.stream:
-            mdl_stream_copy(to, target, n * size, x + n * size)
+        n = min(end - i, STRIP // size) if in_strips else end - i
+        _strip(job, i, n)
         i += n
     if job.stream:
         mdl_stream_end()
+
+
+cdef void _strip(const Job *job, ptrdiff_t i, ptrdiff_t n) noexcept nogil:
+    """n elements from i on; where they are streamed, those that follow in a while are fetched."""
+    cdef ptrdiff_t size = job.item_size
+    cdef char waiting[3][STRIP]
+    cdef const char *x = job.x + i * size
+    cdef char *to = job.out + i * size
+    cdef char *target = to
+    if job.stream:
+        target = waiting[0]
+    if job.function != NULL:
+        job.function(n, x, target)
+    elif job.dy == NULL:
+        if job.derivative:
+            job.forward(1, n, x, n, waiting[1], n, target, n, job.param)
+        else:
+            job.forward(1, n, x, n, target, n, NULL, n, job.param)
+    else:
+        job.forward(1, n, x, n, waiting[1], n, NULL if job.saves_output else waiting[2], n, job.param)
+        job.backward(1, n, job.dy + i * size, n, waiting[1 if job.saves_output else 2], n, target, n,
+                     job.param)
+    if job.stream:
+        mdl_stream_copy(to, target, n * size, x + PAGES * PAGE)
 
 
 cdef _input(name, x):
