@@ -231,6 +231,8 @@ def test_a_swapped_product_of_many_terms_needs_no_more_scratch_memory(level, dty
     with kernels.use_isa(level):
         for classes in (4, 10, 20, 33):
             expected = kernels.matmul(np.ascontiguousarray(x.T), dz[:, :classes].copy(), n_threads=1)
+            exact = x.T.astype(np.float64) @ dz[:, :classes].astype(np.float64)
+            assert (np.abs(expected - exact) <= product_bound(x.T, dz[:, :classes], dtype)).all()
             for policy in packing.POLICIES:
                 with kernels.use_packing(policy):
                     got = kernels.matmul(x.T, dz[:, :classes], n_threads=1)
