@@ -91,6 +91,13 @@ INLINE void tile_step(const int halved, const int transposed, const int rows, co
             held[j] = B_AT(j);
 #pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
+            if (vectors + halved == 1) { /* the one use of the number, whose load may become a part of the FMA */
+                if (halved)
+                    h_accumulate(&half_acc[i], h_set(A_AT(i, p)), half_b);
+                else
+                    acc[i][0] = v_fma(v_set(A_AT(i, p)), held[0], acc[i][0]);
+                continue;
+            }
             const vec av = v_set(A_AT(i, p));
 #pragma GCC unroll 8
             for (int j = 0; j < vectors; j++)

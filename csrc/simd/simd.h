@@ -18,7 +18,7 @@
      v_zip_lo v_zip_hi        interleave the low or high halves: a0 b0 a1 b1 ...
      v_abs v_neg v_minus_abs v_copysign
      hvec     a vector of MDL_HALF_LANES reals, where it costs less than a vec (else MDL_HALF_LANES is 0)
-     h_zero h_low (of a vec) h_load_tail h_store_tail h_add h_accumulate
+     h_zero h_set h_low (of a vec) h_load_tail h_store_tail h_add h_accumulate
 
    Every operation is exact or correctly rounded, so a fixed sequence of them gives the same bits on
    every level; only the width differs. */
@@ -70,6 +70,7 @@ INLINE vec v_zero(void) { return v_set((real)0); }
 #define MDL_HALF_LANES 0
 typedef vec hvec;
 INLINE hvec h_zero(void) { return v_zero(); }
+INLINE hvec h_set(real x) { return v_set(x); }
 INLINE hvec h_low(vec a) { return a; }
 INLINE hvec h_load_tail(const real *p, vtail t) { return v_load_tail(p, t); }
 INLINE void h_store_tail(real *p, hvec v, vtail t) { v_store_tail(p, v, t); }

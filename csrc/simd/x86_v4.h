@@ -36,6 +36,7 @@ INLINE void v_accumulate(vec *acc, vec a, vec b)
 #define MDL_HALF_LANES (VL / 2)
 typedef __m256d hvec;
 INLINE hvec h_zero(void) { return _mm256_setzero_pd(); }
+INLINE hvec h_set(real x) { return _mm256_set1_pd(x); }
 INLINE hvec h_low(vec a) { return _mm512_castpd512_pd256(a); }
 INLINE hvec h_load_tail(const real *p, vtail t) { return _mm256_maskz_loadu_pd(t, p); }
 INLINE void h_store_tail(real *p, hvec v, vtail t) { _mm256_mask_storeu_pd(p, t, v); }
@@ -113,6 +114,7 @@ INLINE void v_accumulate(vec *acc, vec a, vec b)
 #define MDL_HALF_LANES (VL / 2)
 typedef __m256 hvec;
 INLINE hvec h_zero(void) { return _mm256_setzero_ps(); }
+INLINE hvec h_set(real x) { return _mm256_set1_ps(x); }
 INLINE hvec h_low(vec a) { return _mm512_castps512_ps256(a); }
 INLINE hvec h_load_tail(const real *p, vtail t) { return _mm256_maskz_loadu_ps((__mmask8)t, p); }
 INLINE void h_store_tail(real *p, hvec v, vtail t) { _mm256_mask_storeu_ps(p, (__mmask8)t, v); }
