@@ -31,6 +31,11 @@ MAX_BATCHES = 512
 SAMPLE_SECONDS = 0.01  # a call of fit costs less than a hundredth of that
 MIN_SAMPLES, MAX_SAMPLES = 5, 30
 MAX_PASSES = 10000  # over the ops of a step
+RATES = {
+    "copy_gb_s": machine.copy_bandwidth,
+    "triad_gb_s": machine.triad_bandwidth,
+    "handover_gb_s": machine.handover_bandwidth,
+}
 
 
 def parse_sizes(text: str) -> list[int]:
@@ -85,8 +90,8 @@ def bench(
     Returns
     -------
     dict
-        "machine" (cpu, isa, peak_gflops by number of threads, copy_gb_s, triad_gb_s), "net", "phases" and
-        with ``ops=True`` "ops": lists of dicts with times in microseconds.
+        "machine" (cpu, isa, peak_gflops by number of threads, copy_gb_s, triad_gb_s, handover_gb_s), "net",
+        "phases" and with ``ops=True`` "ops": lists of dicts with times in microseconds.
 
     Raises
     ------
@@ -133,11 +138,12 @@ def machine_facts(dtype: str) -> dict:
     Examples
     --------
     >>> sorted(machine_facts("float32"))
-    ['copy_gb_s', 'cpu', 'isa', 'minidl', 'peak_gflops', 'threads', 'triad_gb_s']
+    ['copy_gb_s', 'cpu', 'handover_gb_s', 'isa', 'minidl', 'peak_gflops', 'threads', 'triad_gb_s']
     """
     about = config()
     facts = {"minidl": about["minidl"], "cpu": about["cpu"], "isa": about["isa"]}
-    facts |= {"threads": threads.get_num_threads(), "peak_gflops": {}, "copy_gb_s": 0.0, "triad_gb_s": 0.0}
+    facts |= {"threads": threads.get_num_threads(), "peak_gflops": {}}
+    facts |= dict.fromkeys(RATES, 0.0)
     _refresh(facts, dtype, {1, facts["threads"]})
     return facts
 
@@ -147,7 +153,7 @@ def _refresh(facts: dict, dtype: str, teams: set[int]) -> None:
     peaks = facts["peak_gflops"]
     for n in sorted(teams | {int(n) for n in peaks}):
         peaks[str(n)] = max(machine.fma_peak(dtype, n), peaks.get(str(n), 0.0))
-    for name, rate in (("copy_gb_s", machine.copy_bandwidth), ("triad_gb_s", machine.triad_bandwidth)):
+    for name, rate in RATES.items():
         facts[name] = max(facts[name], rate(n_threads=facts["threads"]))
 
 
@@ -273,7 +279,8 @@ def report(record: dict) -> str:
         f"{name}, {net['activation']}, batch {net['batch']}, {net['dtype']}, "
         f"{net['parameters']:,} parameters",
         f"{facts['cpu']}, {facts['isa']}; FMA peak in GFLOP/s: {peaks}; "
-        f"GB/s: copy {facts['copy_gb_s']:.1f}, triad {facts['triad_gb_s']:.1f}",
+        f"GB/s: copy {facts['copy_gb_s']:.1f}, triad {facts['triad_gb_s']:.1f}"
+        + (f", from core to core {facts['handover_gb_s']:.1f}" if facts["threads"] > 1 else ""),
         "",
     ]
     head = ["", "us", "p10", "p90", "threads", "GFLOP/s", "of peak"]

@@ -71,8 +71,9 @@ def test_the_record(outputs, n_threads, dtype):
     facts = record["machine"]
     assert (facts["isa"], facts["threads"]) == (kernels.isa(), n_threads)
     assert set(facts["peak_gflops"]) == {"1", str(n_threads)}
-    for rate in (*facts["peak_gflops"].values(), facts["copy_gb_s"], facts["triad_gb_s"]):
+    for rate in (*facts["peak_gflops"].values(), *(facts[name] for name in bench.RATES)):
         assert 0 < rate < math.inf
+    assert ("from core to core" in bench.report(record)) == (n_threads > 1)
     assert [row["name"] for row in record["phases"]] == ["train step", "predict 6 rows", "predict 1 row"]
     products = 2 * (5 * 7 + 7 * outputs)
     # forward, two gradients, without that of the input

@@ -58,7 +58,9 @@ def test_the_peak_is_a_rate(dtype, n_threads, isa):
 
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("n_bytes", [1, 8, 1000, 2**20])
-@pytest.mark.parametrize("rate_of", [machine.copy_bandwidth, machine.triad_bandwidth])
+@pytest.mark.parametrize(
+    "rate_of", [machine.copy_bandwidth, machine.triad_bandwidth, machine.handover_bandwidth]
+)
 def test_bandwidth_is_a_rate(rate_of, n_bytes, n_threads):
     rate = rate_of(n_bytes, n_threads, seconds=0.0)
     assert math.isfinite(rate)
@@ -73,6 +75,7 @@ def test_bandwidth_is_a_rate(rate_of, n_bytes, n_threads):
         (lambda: machine.fma_peak(seconds=math.nan), "seconds=nan: expected a number >= 0"),
         (lambda: machine.copy_bandwidth(0), "n_bytes=0: expected an integer >= 1"),
         (lambda: machine.triad_bandwidth(1.5), "n_bytes=1.5: expected an integer >= 1"),
+        (lambda: machine.handover_bandwidth(n_threads=0), "n_threads=0: expected an integer from 1 to 1024"),
         (lambda: machine.fma_chains(-1, 0.5, 1.0), "steps=-1: expected an integer >= 0"),
     ],
 )

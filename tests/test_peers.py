@@ -222,6 +222,17 @@ def test_ratios_and_shares(room):
     assert table[1].split() == ["a", "50%", "12%", "25%", "1.00", "2.00", "4.00"]
 
 
+def test_a_team_has_one_roof_more(room):
+    """How fast lines go from core to core, and back: the slowest and the fastest that was seen."""
+    import report
+
+    (run,) = record()["runs"]
+    assert "from core to core" not in report.roof_line(run)
+    run["threads"] = 2
+    run["roofs"]["handover_gb_s"] = [6.5, 1.4, 7.1]
+    assert report.roof_line(run).endswith("; from core to core, GB/s: 1.4 to 7.1")
+
+
 def test_without_roofs_there_is_no_limit(room):
     import report
 

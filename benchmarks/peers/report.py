@@ -187,7 +187,11 @@ def roof_line(run: dict) -> str:
         return "no roofs: they need an installed minidl"
     peaks = ", ".join(f"{rate:.1f} GFLOP/s in {dtype}" for dtype, rate in roofs["peak_gflops"].items())
     triads = ", ".join(f"{rate:.1f} ({size})" for size, rate in roofs["triad_gb_s"].items())
-    return f"FMA peak: {peaks}; copy: {roofs['copy_gb_s']:.1f} GB/s; triad, GB/s: {triads}"
+    line = f"FMA peak: {peaks}; copy: {roofs['copy_gb_s']:.1f} GB/s; triad, GB/s: {triads}"
+    if run["threads"] > 1:
+        slowest, fastest = min(roofs["handover_gb_s"]), max(roofs["handover_gb_s"])
+        line += f"; from core to core, GB/s: {slowest:.1f} to {fastest:.1f}"
+    return line
 
 
 def print_run(run: dict) -> None:

@@ -35,7 +35,7 @@ class Roofs(Peer):
         return self.machine.fma_peak(dtype, self.n_threads, seconds=0.03)
 
     def bandwidth(self) -> dict:
-        """Return the rates of copy and triad in GB/s.
+        """Return the rates of copy, triad and handover in GB/s.
 
         The triad in a cache counts three streams; in memory, four, see ``machine.triad_bandwidth``.
         """
@@ -44,7 +44,8 @@ class Roofs(Peer):
             rate = self.machine.triad_bandwidth(size // 3, self.n_threads, seconds=0.05)
             triad[name] = rate if size == max(TRIAD_BYTES.values()) else 0.75 * rate
         copy = self.machine.copy_bandwidth(COPY_BYTES, self.n_threads, seconds=0.05)
-        return {"copy_gb_s": copy, "triad_gb_s": triad}
+        handover = self.machine.handover_bandwidth(n_threads=self.n_threads, seconds=0.02)
+        return {"copy_gb_s": copy, "triad_gb_s": triad, "handover_gb_s": handover}
 
 
 class Watch:
@@ -53,12 +54,13 @@ class Watch:
     Attributes
     ----------
     seen : dict
-        "peak_gflops" by dtype, "copy_gb_s", "triad_gb_s" by size.
+        "peak_gflops" by dtype, "copy_gb_s", "triad_gb_s" by size; and "handover_gb_s", a list of all that
+        were seen: the cores of a virtual machine may lie near each other or far apart at different times.
     """
 
     def __init__(self, n_threads: int):
         self.client = Client("machine", "roofs", n_threads)
-        self.seen = {"peak_gflops": {}, "copy_gb_s": 0.0, "triad_gb_s": {}}
+        self.seen = {"peak_gflops": {}, "copy_gb_s": 0.0, "triad_gb_s": {}, "handover_gb_s": []}
         self.next_bandwidth = 0.0
 
     def __enter__(self):
@@ -80,4 +82,5 @@ class Watch:
         self.seen["copy_gb_s"] = max(rates["copy_gb_s"], self.seen["copy_gb_s"])
         for size, rate in rates["triad_gb_s"].items():
             self.seen["triad_gb_s"][size] = max(rate, self.seen["triad_gb_s"].get(size, 0.0))
+        self.seen["handover_gb_s"].append(rates["handover_gb_s"])
         self.next_bandwidth = time.monotonic() + BANDWIDTH_EVERY_S

@@ -1,9 +1,10 @@
 """The roofs of this machine: multiply-adds per second, and bytes per second.
 
 A kernel is judged by its distance from them: one that computes by :func:`fma_peak`, one that moves data by
-:func:`copy_bandwidth` or :func:`triad_bandwidth`. Each is the best of many short tries of about two
-milliseconds, because whatever else the machine does can only make a try slower. A core may run at another
-clock a second later: measure the roof in the same run as the kernel, and more than once.
+:func:`copy_bandwidth` or :func:`triad_bandwidth`, a team whose threads read what others wrote by
+:func:`handover_bandwidth`. Each is the best of many short tries of about two milliseconds, because whatever
+else the machine does can only make a try slower. A core may run at another clock a second later: measure the
+roof in the same run as the kernel, and more than once.
 """
 
 import numpy as np
@@ -32,6 +33,7 @@ cdef enum Kind:
     FMA
     COPY
     TRIAD
+    HANDOVER
 
 # One try: what to run how often, and how long it took.
 cdef struct Try:
@@ -47,12 +49,29 @@ cdef struct Try:
     ptrdiff_t team           # threads that took part: fewer than asked for if OpenMP grants no more
 
 
-cdef void run_share(const Try *job, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
-    """One thread's share: its own chains, or its slice of the arrays."""
+cdef void take_turns(Try *job, char *own, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
+    """Thread 0 updates an array, then the others read it, with memory of their own beside, and so on."""
+    cdef ptrdiff_t _
+    for _ in range(job.repeats):
+        if thread == 0:
+            job.leaf.triad(job.n, 0.0, job.out, job.out, job.out)  # ones stay ones
+        if n_threads > 1:
+            mdl_wait(&job.barrier, <int> n_threads)
+        if thread > 0:
+            job.leaf.triad(job.n, 0.0, own, job.out, own)
+        if n_threads > 1:
+            mdl_wait(&job.barrier, <int> n_threads)
+
+
+cdef void run_share(Try *job, ptrdiff_t thread, ptrdiff_t n_threads) noexcept nogil:
+    """One thread's share: its own chains, its slice of the arrays, or its turns with all of one."""
     cdef double chains[MDL_MAX_CHAINS]
     cdef ptrdiff_t size = job.leaf.item_size, first, count, _
     if job.kind == FMA:
         job.leaf.fma_chains(job.repeats, 0.5, 1.0, chains)
+        return
+    if job.kind == HANDOVER:
+        take_turns(job, job.x + thread * job.n * size, thread, n_threads)
         return
     first = job.n * thread // n_threads
     count = job.n * (thread + 1) // n_threads - first
@@ -199,6 +218,38 @@ def triad_bandwidth(n_bytes=2**26, n_threads=1, seconds=0.2):
     return 4e-9 * _array_rate(TRIAD, n_bytes, n_threads, seconds)
 
 
+def handover_bandwidth(n_bytes=2**16, n_threads=2, seconds=0.05):
+    """The most bytes per second of an array that one thread updates and the others read, again and again.
+
+    A core can write a cache line only while no other core has a copy. In a training step every core reads
+    weights and activations that another one wrote, and the next step writes them again: each line goes there
+    and is asked back. How long that takes depends on where the cores lie: side by side at one cache, or far
+    apart on a chip. In a virtual machine they may change places while a program runs. What the threads wait
+    for each other, between update and reading, is counted, too.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Of the array. Take one that fits the cache of a core.
+    n_threads : int
+        One updates, the others read. With 1 nothing changes hands: compare with that.
+    seconds : float
+        How long to try; the best try counts.
+
+    Returns
+    -------
+    float
+        GB/s, 1 GB = 1e9 bytes: n_bytes for each update and the reading after it. 64 divided by it is the
+        time of a cache line in ns.
+
+    Examples
+    --------
+    >>> handover_bandwidth(2**12, n_threads=1) > 0
+    True
+    """
+    return 1e-9 * _array_rate(HANDOVER, n_bytes, n_threads, seconds)
+
+
 def fma_chains(steps, a, b, dtype="float32"):
     """What :func:`fma_peak` computes, so that one can see that it computes it.
 
@@ -238,7 +289,8 @@ cdef double _array_rate(Kind kind, n_bytes, n_threads, seconds) except -1.0:
     job.n = (options.count("n_bytes", n_bytes, 1) + 7) // 8
     cdef int team = threads.explicit_team(n_threads)
     # ones, not empty: memory that was never touched is not there yet
-    cdef Matrix x = matrix(np.ones(job.n)), out = matrix(np.ones(job.n), True)
+    cdef Matrix x = matrix(np.ones(job.n * (team if kind == HANDOVER else 1)))
+    cdef Matrix out = matrix(np.ones(job.n), True)
     cdef Matrix y = matrix(np.ones(job.n)) if kind == TRIAD else x
     job.x = x.data
     job.y = y.data
