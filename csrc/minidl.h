@@ -131,6 +131,7 @@ typedef void mdl_loss_fn(ptrdiff_t rows, ptrdiff_t n, const void *z, ptrdiff_t l
 typedef struct {
     double lr, momentum, dampening, weight_decay;
     int nesterov, first_step; /* on the first step the velocity is the gradient itself */
+    int stream; /* parameters go past the caches, if they begin on a cache line */
 } mdl_sgd;
 
 /* One SGD update of n parameters (velocity is NULL without momentum). An element whose new value would
@@ -184,6 +185,7 @@ typedef struct {
     ptrdiff_t item_size;    /* 4 or 8 */
     ptrdiff_t lanes;        /* elements of one vector */
     ptrdiff_t half_lanes;   /* of the last vector of MDL_TILE_HALF; 0 if the level has no such tiles */
+    int streams;            /* the level has stores that go past the caches */
     ptrdiff_t max_rows[MDL_MAX_VECS + 1]; /* rows of the tallest tile with that many vectors */
     ptrdiff_t widths[MDL_N_WIDTHS];       /* preferred vectors of a panel with so many rows */
     ptrdiff_t block_width;                /* ... at most, if all of many rows are one block */

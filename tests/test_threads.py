@@ -311,11 +311,11 @@ def test_an_interruption_outside_a_step_counts_no_steps(monkeypatch):
     X, y = np.random.default_rng(0).normal(size=(50, 4)), np.arange(50) % 3
     real, calls = tuner.TeamTuner.choose, []
 
-    def choose(self, flops, limit=None):
+    def choose(self, flops, **options):
         calls.append(flops)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(self, flops, limit)
+        return real(self, flops, **options)
 
     monkeypatch.setattr(tuner.TeamTuner, "choose", choose)
     with pytest.raises(KeyboardInterrupt):

@@ -10,27 +10,31 @@ from hypothesis import strategies as st
 
 from minidl import MLP, kernels
 from minidl.kernels import threads, tuner
-from minidl.kernels.tuner import HOLD_SECONDS, LEAST_FLOPS, TRIAL_SECONDS, TRIALS, WORTH, TeamTuner
+from minidl.kernels.tuner import HOLD_SECONDS, LEAST_FLOPS, TRIAL_SECONDS, TRIALS, WORTH, TeamTuner, Way
 
 FLOPS = 1e9
 SLICE = 0.05  # the longest that the engine runs at a stretch
 
 
 class Machine:
-    """A clock that advances by what steps cost: `costs` maps a team to the seconds of one step."""
+    """A clock that advances by what steps cost: `costs` maps a team to the seconds of one step.
 
-    def __init__(self, costs, flops=FLOPS):
-        self.costs, self.flops, self.now = dict(costs), flops, 0.0
+    If teams may stream, it maps every Way.
+    """
+
+    def __init__(self, costs, flops=FLOPS, streams=False):
+        self.costs, self.flops, self.now, self.streams = dict(costs), flops, 0.0, streams
         self.tuner = TeamTuner(clock=lambda: self.now)
         self.teams = []  # of each run
 
     def run(self, limit=8, steps=10**9):
         """Run steps as the engine does, until the time slice is over; return how many."""
-        team, patience = self.tuner.choose(self.flops, limit)
-        done = min(steps, max(1, math.ceil(min(SLICE, patience) / self.costs[team])))
-        self.now += done * self.costs[team]
-        self.tuner.record(team, done * self.flops, done * self.costs[team])
-        self.teams.append(team)
+        way, patience = self.tuner.choose(self.flops, limit, self.streams)
+        seconds = self.costs[way if self.streams else way.team]
+        done = min(steps, max(1, math.ceil(min(SLICE, patience) / seconds)))
+        self.now += done * seconds
+        self.tuner.record(way, done * self.flops, done * seconds)
+        self.teams.append(way if self.streams else way.team)
         return done
 
     def settle(self, limit=8):
@@ -51,7 +55,7 @@ def test_small_work_never_asks_for_a_team(flops):
     for _ in range(50):
         machine.run(limit=64)
     assert set(machine.teams) == {1}
-    assert machine.tuner.choose(flops, 64) == (1, math.inf)
+    assert machine.tuner.choose(flops, 64) == (Way(1), math.inf)
 
 
 def test_small_work_leaves_nothing_behind():
@@ -77,7 +81,7 @@ def test_calls_of_one_short_step_are_tried_together():
     for call in range(TRIALS * (8 + 14)):
         machine.costs[2] = 1.2 * seconds if call % 5 == 0 else 0.6 * seconds  # on average 0.72
         machine.run(limit=2, steps=1)
-    assert machine.tuner.choose(FLOPS, 2)[0] == 2
+    assert machine.tuner.choose(FLOPS, 2)[0].team == 2
     assert set(map(len, machine.tuner.costs.values())) == {TRIALS}
     assert machine.teams.count(1) == TRIALS * 8
 
@@ -93,7 +97,7 @@ def test_every_team_is_tried_before_one_is_chosen(limit, flops):
         assert machine.tuner.best is None
         machine.run(limit)
     assert machine.teams == sorted(expected, reverse=flops >= threads.SERIAL_FLOPS) * TRIALS
-    assert machine.tuner.choose(flops, limit) == (limit, HOLD_SECONDS)
+    assert machine.tuner.choose(flops, limit) == (Way(limit), HOLD_SECONDS)
 
 
 def test_work_that_is_little_for_a_team_is_tried_alone_first():
@@ -124,7 +128,7 @@ def test_the_faster_of_two_trials_counts():
     for _ in range(3):
         machine.run(limit=2)
     assert machine.teams == [2, 1, 2, 1]
-    assert machine.tuner.choose(FLOPS, 2)[0] == 2
+    assert machine.tuner.choose(FLOPS, 2)[0].team == 2
 
 
 def test_the_choice_holds_and_is_then_put_to_the_test():
@@ -152,12 +156,12 @@ def test_a_team_that_became_slower_is_tried_again_at_once():
     assert machine.settle(limit=2) == 2
     machine.costs[2] = tuner.SLOWER * 0.004 - 0.0005  # not so much slower
     machine.run(limit=2)
-    assert machine.tuner.choose(FLOPS, 2) == (2, HOLD_SECONDS)
+    assert machine.tuner.choose(FLOPS, 2) == (Way(2), HOLD_SECONDS)
     machine.costs[2] = 0.04
     before = machine.now
     machine.run(limit=2)
     assert machine.now - before < HOLD_SECONDS / 2  # it was not the time
-    assert machine.tuner.choose(FLOPS, 2) == (2, TRIAL_SECONDS)
+    assert machine.tuner.choose(FLOPS, 2) == (Way(2), TRIAL_SECONDS)
     assert machine.settle(limit=2) == 1
 
 
@@ -187,7 +191,7 @@ def test_a_lower_limit_is_obeyed_at_once():
     machine.teams.clear()
     assert machine.settle(limit=3) == 3
     assert max(machine.teams) == 3
-    assert machine.tuner.choose(FLOPS, 1) == (1, math.inf)
+    assert machine.tuner.choose(FLOPS, 1) == (Way(1), math.inf)
     assert machine.settle(limit=8) == 8
 
 
@@ -202,9 +206,28 @@ def test_the_limit_of_the_process_is_asked_each_time(monkeypatch):
         assert max(machine.teams) == machine.teams[-1] == limit
 
 
+@pytest.mark.parametrize(
+    ("costs", "chosen"),
+    [
+        ((0.01, 0.006, 0.005, 0.004, 0.003), Way(4, True)),
+        ((0.01, 0.006, 0.005, 0.003, 0.004), Way(4)),
+        ((0.01, 0.006, 0.003, 0.004, 0.005), Way(2, True)),
+        ((0.01, 0.006, (WORTH + 0.01) * 0.006, 0.007, 0.007), Way(2)),  # not worth it
+        ((0.01, 0.02, 0.02, 0.02, 0.02), Way(1)),
+    ],
+)
+def test_teams_may_also_write_parameters_past_the_caches(costs, chosen):
+    ways = [Way(1), Way(2), Way(2, True), Way(4), Way(4, True)]
+    machine = Machine(dict(zip(ways, costs, strict=True)), streams=True)
+    for _ in range(TRIALS * len(ways) + 1):
+        machine.run(limit=4)
+    assert machine.teams[-1] == chosen
+    assert set(machine.teams[:-1]) == set(ways)
+
+
 def test_a_run_that_did_nothing_teaches_nothing():
     measured = TeamTuner(clock=lambda: 0.0)
-    measured.record(2, 0.0, 1.0)
+    measured.record(Way(2), 0.0, 1.0)
     assert measured.costs == {}
 
 
@@ -251,3 +274,38 @@ def test_training_with_teams_on_trial_gives_the_same_bits():
     assert alone.program.n_threads == 1
     assert tuned.params.flat.tobytes() == alone.params.flat.tobytes()
     assert tuned.grads.flat.tobytes() == alone.grads.flat.tobytes()
+
+
+@needs_openmp
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("sizes", "batch"), [([64, 256, 256, 10], 256), ([300, 256, 7], 32)])
+def test_parameters_past_the_caches_are_the_same_bits(sizes, batch, dtype, monkeypatch):
+    """The update of the flat vectors, and the one that follows each gradient (few rows)."""
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(8 * batch, sizes[0])).astype(dtype), rng.integers(0, sizes[-1], 8 * batch)
+    weights = set()
+    for way in (Way(1), Way(2), Way(2, True), Way(3, True)):
+        monkeypatch.setattr(TeamTuner, "choose", lambda self, flops, way=way, **_: (way, HOLD_SECONDS))
+        net = MLP(sizes, "tanh", seed=0, dtype=dtype)
+        net.fit(X, y, batch_size=batch, epochs=3, verbose=0)
+        assert net.program.n_threads == way.team
+        weights.add(net.params.flat.tobytes())
+    assert len(weights) == 1
+
+
+@pytest.mark.parametrize(("sizes", "large"), [([16, 64, 10], False), ([256, 300, 10], True)])
+def test_only_large_parameters_of_training_may_go_past_the_caches(sizes, large, monkeypatch):
+    asked = []
+
+    def choose(self, flops, streams):
+        asked.append(streams)
+        return Way(1), HOLD_SECONDS
+
+    monkeypatch.setattr(TeamTuner, "choose", choose)
+    net = MLP(sizes, seed=0)
+    X, y = np.zeros((64, sizes[0]), "float32"), np.arange(64) % 10
+    net.fit(X, y, batch_size=32, verbose=0)
+    assert set(asked) == {large and kernels.isa() in ("x86-64-v3", "x86-64-v4")}
+    asked.clear()
+    net.evaluate(X, y)
+    assert set(asked) == {False}

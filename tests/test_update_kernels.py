@@ -7,6 +7,7 @@ import pytest
 from helpers import DTYPES, FUSED_LEVELS, ISA_LEVELS
 
 from minidl import kernels, optim
+from minidl.engine.params import aligned_zeros
 
 SIZES = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 257, 300]
 
@@ -140,6 +141,34 @@ def test_nothing_beside_the_parameters_changes(isa, options, dtype):
                 assert buffer[offset : offset + n].tobytes() == values.tobytes()
                 assert np.all(buffer[:offset] == 7)
                 assert np.all(buffer[offset + n :] == 7)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_parameters_that_go_past_the_caches_are_the_same(isa, options, dtype):
+    """Whole cache lines, whole vectors, tails, and vectors that do not begin on a line, which cannot go."""
+    momentum, dampening, weight_decay, nesterov = options
+    for n in (*SIZES, 1000):
+        for offset in (0, 1, 8):
+            room = aligned_zeros(n + 24, dtype)
+            room[:] = 7
+            expected, v, g = draw(n, dtype, seed=9)
+            w = room[offset : offset + n]
+            w[:] = expected
+            expected_v = v.copy()
+            step(expected, expected_v, g, 0.1, options)
+            kernels.sgd(
+                w, v if momentum else None, g, 0.1, momentum, dampening, weight_decay, nesterov, stream=True
+            )
+            assert w.tobytes() == expected.tobytes()
+            assert v.tobytes() == expected_v.tobytes()
+            assert (room[:offset] == 7).all()
+            assert (room[offset + n :] == 7).all()
+    w, v, g = draw(64, dtype, seed=10)
+    bad_w = aligned_zeros(64, dtype)
+    bad_w[:], g[33] = w, np.inf
+    assert kernels.sgd(bad_w, None, g, 0.1, stream=True) is True
+    assert bad_w[33] == w[33]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

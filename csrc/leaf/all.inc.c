@@ -3,6 +3,7 @@
 #include "../minidl.h"
 #include "../simd/simd.h"
 #include "../simd/wide.h"
+#include "../stream.h"
 
 #include "gemm_tile.inc.c"
 #include "gemm_row.inc.c"
@@ -38,6 +39,7 @@ const mdl_leaves TABLE_NAME = {
     .item_size = MDL_SIZE,
     .lanes = VL,
     .half_lanes = MDL_HALF_LANES,
+    .streams = MDL_HAS_STREAM,
     .max_rows = TILE_MAX_ROWS,
     .widths = TILE_WIDTHS,
     .block_width = TILE_BLOCK_WIDTH,

@@ -33,23 +33,28 @@ INLINE vmask sgd_vector(const int momentum, const int decay, vec *w, vec *v, vec
     return good;
 }
 
-/* Elements ahead of the update from which its core asks for the parameters as their owner. All cores of a team
-   have read them, and a store that has to ask then waits, one line after the other. */
+/* All cores of a team have read the parameters, and a store that has to ask for a line waits, one line after the
+   other. So either the core asks ahead, so many elements, as the owner to be; or it streams: lines go to memory and
+   out of all caches, and nobody waits. */
 #define OWN_AHEAD (1024 / MDL_SIZE)
 
-INLINE int sgd_loop(const int momentum, const int decay, ptrdiff_t n, real *param, real *velocity,
-                    const real *grad, const sgd_constants *k)
+INLINE int sgd_loop(const int stream, const int momentum, const int decay, ptrdiff_t n, real *param,
+                    real *velocity, const real *grad, const sgd_constants *k)
 {
     vmask good = v_eq(v_zero(), v_zero());
     ptrdiff_t i = 0;
     vec w, v = v_zero();
     for (; i + VL <= n; i += VL) {
-        __builtin_prefetch(param + i + OWN_AHEAD, 1);
+        if (!stream)
+            __builtin_prefetch(param + i + OWN_AHEAD, 1);
         w = v_load(param + i);
         if (momentum)
             v = v_load(velocity + i);
         good = m_and(good, sgd_vector(momentum, decay, &w, &v, v_load(grad + i), k));
-        v_store(param + i, w);
+        if (stream)
+            v_stream(param + i, w);
+        else
+            v_store(param + i, w);
         if (momentum)
             v_store(velocity + i, v);
     }
@@ -66,6 +71,18 @@ INLINE int sgd_loop(const int momentum, const int decay, ptrdiff_t n, real *para
     return m_any(m_not(good));
 }
 
+INLINE int sgd_cases(const int stream, ptrdiff_t n, real *param, real *velocity, const real *grad,
+                     const mdl_sgd *h, const sgd_constants *k)
+{
+    if (velocity && h->weight_decay != 0.0)
+        return sgd_loop(stream, 1, 1, n, param, velocity, grad, k);
+    if (velocity)
+        return sgd_loop(stream, 1, 0, n, param, velocity, grad, k);
+    if (h->weight_decay != 0.0)
+        return sgd_loop(stream, 0, 1, n, param, NULL, grad, k);
+    return sgd_loop(stream, 0, 0, n, param, NULL, grad, k);
+}
+
 static int sgd(ptrdiff_t n, void *param, void *velocity, const void *grad, const mdl_sgd *h)
 {
     const sgd_constants k = {
@@ -76,11 +93,9 @@ static int sgd(ptrdiff_t n, void *param, void *velocity, const void *grad, const
         .nesterov = h->nesterov,
         .first_step = h->first_step,
     };
-    if (velocity && h->weight_decay != 0.0)
-        return sgd_loop(1, 1, n, param, velocity, grad, &k);
-    if (velocity)
-        return sgd_loop(1, 0, n, param, velocity, grad, &k);
-    if (h->weight_decay != 0.0)
-        return sgd_loop(0, 1, n, param, NULL, grad, &k);
-    return sgd_loop(0, 0, n, param, NULL, grad, &k);
+    if (!h->stream || (size_t)param % MDL_LINE != 0)
+        return sgd_cases(0, n, param, velocity, grad, h, &k);
+    const int bad = sgd_cases(1, n, param, velocity, grad, h, &k);
+    mdl_stream_end();
+    return bad;
 }

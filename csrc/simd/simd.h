@@ -8,6 +8,7 @@
      vmask          VL truth values                  vtail    "the first n lanes", 0 <= n <= VL
 
      v_load v_store v_load_tail (missing lanes are +0) v_store_tail v_set
+     v_stream: v_store past the caches, to a multiple of the vector's size; mdl_stream_end() after the last one
      v_add v_sub v_mul v_div v_sqrt                  each correctly rounded
      v_fma(a,b,c) = a*b + c   v_fnma(a,b,c) = c - a*b      one rounding
      v_accumulate(&c,a,b): c = a*b + c in the register of c
@@ -65,6 +66,11 @@ INLINE void v_accumulate(vec *c, vec a, vec b) { *c = v_fma(a, b, *c); }
 #define GROUP ((int)(GROUP_LANES / VL))
 
 INLINE vec v_zero(void) { return v_set((real)0); }
+
+#ifndef MDL_HAS_STREAM
+#define MDL_HAS_STREAM 0
+INLINE void v_stream(real *p, vec v) { v_store(p, v); }
+#endif
 
 #ifndef MDL_HALF_LANES /* no shorter vectors that would cost less */
 #define MDL_HALF_LANES 0

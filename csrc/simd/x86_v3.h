@@ -5,6 +5,7 @@
    operands an FMA overwrites, shuffles and spills the accumulators of a tile that fills all sixteen
    registers: 80 % of the FMA peak instead of 97 %. */
 #define MDL_HAS_ACCUMULATE
+#define MDL_HAS_STREAM 1
 
 /* v_sel is written out because GCC 12 makes a mask of the sign bits of _mm256_blendv_ps's mask first,
    not knowing that they are one already.
@@ -26,6 +27,7 @@ static const int64_t tail_masks[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
 
 INLINE vec v_load(const real *p) { return _mm256_loadu_pd(p); }
 INLINE void v_store(real *p, vec v) { _mm256_storeu_pd(p, v); }
+INLINE void v_stream(real *p, vec v) { _mm256_stream_pd(p, v); }
 INLINE vec v_load_tail(const real *p, vtail t) { return _mm256_maskload_pd(p, t.mask); }
 INLINE vec v_set(real x) { return _mm256_set1_pd(x); }
 INLINE vec v_add(vec a, vec b) { return _mm256_add_pd(a, b); }
@@ -99,6 +101,7 @@ static const int32_t tail_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 
 
 INLINE vec v_load(const real *p) { return _mm256_loadu_ps(p); }
 INLINE void v_store(real *p, vec v) { _mm256_storeu_ps(p, v); }
+INLINE void v_stream(real *p, vec v) { _mm256_stream_ps(p, v); }
 INLINE vec v_load_tail(const real *p, vtail t) { return _mm256_maskload_ps(p, t.mask); }
 INLINE vec v_set(real x) { return _mm256_set1_ps(x); }
 INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }

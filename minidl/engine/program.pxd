@@ -14,6 +14,7 @@ cdef class BoundProgram:
     cdef object _flags
     cdef dict lent_by_name
     cdef bint running
+    cdef readonly bint streams  # a team may write parameters past the caches
     cdef double flops_per_row
     cdef CachedProduct *products
     cdef int room  # the largest team so far

@@ -33,6 +33,9 @@ from minidl.kernels._leaf import loss_names
 
 cnp.import_array()
 
+# Bytes of the parameters from which teams also try to write them past the caches: small ones are back sooner.
+cdef ptrdiff_t STREAM_BYTES = 256 * 1024
+
 # Why a run ended: the values of C_FINISHED ... in plan.pxd.
 FINISHED, TIME_SLICE, BAD_LOSS, BAD_GRADIENT, BAD_UPDATE, INTERRUPTED = range(6)
 
@@ -100,6 +103,8 @@ cdef class BoundProgram:
             plan.velocity = <char *> data_of(velocity, "fd", True)
         self.lent_by_name = {}
         self.tuners = {}
+        self.streams = (plan.leaf.streams and program.purpose == "train"
+                        and program.layout.size * plan.leaf.item_size >= STREAM_BYTES)
         self._scratch = None
         barriers = program.barriers()
         for position, op in enumerate(program.ops):
@@ -218,7 +223,7 @@ cdef class BoundProgram:
         if n_threads is not None:
             return threads.explicit_team(n_threads)
         flops = self.flops_per_row * rows
-        return self._tuner(flops).choose(flops)[0]
+        return self._tuner(flops).choose(flops, streams=self.streams)[0].team
 
     def _tuner(self, flops):
         """The tuner of steps with about so many operations: within a factor of two."""
@@ -273,10 +278,11 @@ cdef class BoundProgram:
         cdef int team
         if n_threads is None:
             tuner = self._tuner(flops)
-            team, patience = tuner.choose(flops)
+            way, patience = tuner.choose(flops, streams=self.streams)
+            team, plan.sgd.stream = way
             seconds = min(seconds, patience)
         else:
-            team = threads.explicit_team(n_threads)
+            team, plan.sgd.stream = threads.explicit_team(n_threads), False
         plan.n_rows = n_rows
         plan.start = start
         plan.stop = stop
@@ -319,7 +325,7 @@ cdef class BoundProgram:
         finally:
             self.running = False
         if n_threads is None:
-            tuner.record(team, flops * (plan.steps_done - start), mdl_seconds() - now)
+            tuner.record(way, flops * (plan.steps_done - start), mdl_seconds() - now)
         if self.pending is not None:
             error, self.pending = self.pending, None
             raise error

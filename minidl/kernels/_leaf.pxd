@@ -67,6 +67,7 @@ cdef extern from "minidl.h" nogil:
         double weight_decay
         int nesterov
         int first_step
+        int stream
     ctypedef int mdl_sgd_fn(ptrdiff_t, void *, void *, const void *, const mdl_sgd *) noexcept
     ctypedef int mdl_canary_fn() noexcept
     ctypedef void mdl_fma_chains_fn(ptrdiff_t, double, double, void *) noexcept
@@ -77,6 +78,7 @@ cdef extern from "minidl.h" nogil:
         ptrdiff_t item_size
         ptrdiff_t lanes
         ptrdiff_t half_lanes
+        int streams
         ptrdiff_t max_rows[9]
         ptrdiff_t widths[10]
         ptrdiff_t block_width

@@ -6,11 +6,17 @@ depend on the team; so the teams are tried at the beginning, and the fastest doe
 proves itself again, beside the larger ones; if it wins again, it is left alone for twice as long each time,
 because teams that are too large cost time. If it has become slow, because somebody else needs a core, the
 smaller ones are tried, too, and at once.
+
+A team that trains has two ways to write new parameters. Through its caches, so that they are near in the
+next step; but each line has to be taken back from the cores that have read it. Or past them to memory, from
+where all cores read them again. Which is faster depends on how far apart the cores lie and on the memory, so
+both are tried.
 """
 
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 from minidl.kernels import threads
 
@@ -23,34 +29,44 @@ SLOWER = 1.3  # a team that has become so much slower is put to the test at once
 LEAST_FLOPS = 1e6  # of each thread: below, waking it costs more than it can do
 
 
+class Way(NamedTuple):
+    """How to do the work: with so many threads, and new parameters through the caches or past them.
+
+    Ways are ordered: smaller teams first; of two equal ones that which leaves parameters in the caches.
+    """
+
+    team: int
+    stream: bool = False
+
+
 class TeamTuner:
     """Chooses the size of the team for one piece of work.
 
     Examples
     --------
     >>> tuner = TeamTuner(clock=lambda: 0.0)
-    >>> team, seconds = tuner.choose(flops=100.0, limit=8)
-    >>> team
-    1
+    >>> way, seconds = tuner.choose(flops=100.0, limit=8)
+    >>> way
+    Way(team=1, stream=False)
     >>> for _ in range(4):
-    ...     team, _ = tuner.choose(flops=1e9, limit=2)
-    ...     tuner.record(team, flops=1e9, seconds=2.0 / team)
-    >>> tuner.choose(flops=1e9, limit=2)[0]
+    ...     way, _ = tuner.choose(flops=1e9, limit=2)
+    ...     tuner.record(way, flops=1e9, seconds=2.0 / way.team)
+    >>> tuner.choose(flops=1e9, limit=2)[0].team
     2
     """
 
     def __init__(self, clock=time.monotonic):
         self.clock = clock
-        self.costs: dict[int, list[float]] = {}  # team -> seconds per operation of its trials
-        self.best: int | None = None
-        self.remembered = (0, 0.0)  # the team chosen last, and its seconds per operation then
+        self.costs: dict[Way, list[float]] = {}  # seconds per operation of the trials
+        self.best: Way | None = None
+        self.remembered: tuple[Way | None, float] = (None, 0.0)  # chosen last; seconds per operation then
         self.trying = False
-        self.trial = (0, 0.0, 0.0)  # under way: the team, its operations and seconds so far
+        self.trial: tuple[Way | None, float, float] = (None, 0.0, 0.0)  # its operations and seconds so far
         self.decided_at = 0.0
         self.hold = HOLD_SECONDS
 
-    def choose(self, flops: float, limit: int | None = None) -> tuple[int, float]:
-        """Return the team for a step of so many operations, and how long to keep it at most.
+    def choose(self, flops: float, limit: int | None = None, streams: bool = False) -> tuple[Way, float]:
+        """Return how to do steps of so many operations, and how long to keep to it at most.
 
         Parameters
         ----------
@@ -58,63 +74,68 @@ class TeamTuner:
             Operations of one step.
         limit : int, optional
             The largest team allowed; default: that of the process.
+        streams : bool
+            Teams may also write parameters past the caches.
         """
         self.trying = False
         if flops < 2 * LEAST_FLOPS:  # small work does not even ask for the limit
-            return 1, float("inf")
-        teams = _teams(flops, threads.limit()[0] if limit is None else limit)
-        if len(teams) == 1:
-            return 1, float("inf")
-        if self.best in teams and self.clock() - self.decided_at < self.hold:
+            return Way(1), float("inf")
+        ways = _ways(flops, threads.limit()[0] if limit is None else limit, streams)
+        if len(ways) == 1:
+            return ways[0], float("inf")
+        if self.best in ways and self.clock() - self.decided_at < self.hold:
             return self.best, HOLD_SECONDS
         if self.best is not None:  # time to try again, but smaller teams only if this one has become slow
             self.remembered = (self.best, min(self.costs.get(self.best, [float("inf")])))
-            self.costs = {team: costs for team, costs in self.costs.items() if team < self.best}
+            self.costs = {way: costs for way, costs in self.costs.items() if way < self.best}
             self.best = None
         former, cost = self.remembered
         if len(self.costs.get(former, ())) >= TRIALS and min(self.costs[former]) > SLOWER * cost:
-            self.costs = {team: costs for team, costs in self.costs.items() if team >= former}
-            self.remembered = (0, 0.0)
-        untried = [team for team in teams if len(self.costs.get(team, ())) < TRIALS]
+            self.costs = {way: costs for way, costs in self.costs.items() if way >= former}
+            self.remembered = (None, 0.0)
+        untried = [way for way in ways if len(self.costs.get(way, ())) < TRIALS]
         if untried:  # the likeliest first, because short work never comes to the others
-            fewest = min(len(self.costs.get(team, ())) for team in untried)
+            fewest = min(len(self.costs.get(way, ())) for way in untried)
             likely = max if flops >= threads.SERIAL_FLOPS else min
-            team = likely(team for team in untried if len(self.costs.get(team, ())) == fewest)
+            way = likely(way for way in untried if len(self.costs.get(way, ())) == fewest)
             self.trying = True
-            return team, TRIAL_SECONDS
-        self.best = 1
-        for team in teams[1:]:
-            if min(self.costs[team]) < WORTH * min(self.costs[self.best]):
-                self.best = team
-        again = self.best == self.remembered[0] and self.best < teams[-1]
+            return way, TRIAL_SECONDS
+        self.best = ways[0]
+        for way in ways[1:]:
+            if min(self.costs[way]) < WORTH * min(self.costs[self.best]):
+                self.best = way
+        again = self.best == self.remembered[0] and self.best < ways[-1]
         self.hold = min(2.0 * self.hold, LONGEST_HOLD) if again else HOLD_SECONDS
         self.decided_at = self.clock()
         return self.best, HOLD_SECONDS
 
-    def record(self, team: int, flops: float, seconds: float) -> None:
-        """Note that a team has done so many operations in so many seconds."""
+    def record(self, way: Way, flops: float, seconds: float) -> None:
+        """Note that so many operations have been done in so many seconds that way."""
         if flops <= 0:
             return
         if self.trying:
-            self._try(team, flops, seconds)
-        elif team == self.best and seconds / flops > SLOWER * min(self.costs[team]):
+            self._try(way, flops, seconds)
+        elif way == self.best and seconds / flops > SLOWER * min(self.costs[way]):
             self.decided_at = float("-inf")
 
-    def _try(self, team: int, flops: float, seconds: float) -> None:
-        """Add work to the trial of a team, which lasts some time: short pieces of work count together."""
-        if team != self.trial[0]:
-            self.trial = (team, 0.0, 0.0)
+    def _try(self, way: Way, flops: float, seconds: float) -> None:
+        """Add work to the trial of a way, which lasts some time: short pieces of work count together."""
+        if way != self.trial[0]:
+            self.trial = (way, 0.0, 0.0)
         _, done, spent = self.trial
-        self.trial = (team, done + flops, spent + seconds)
+        self.trial = (way, done + flops, spent + seconds)
         if self.trial[2] >= TRIAL_SECONDS:
-            self.costs.setdefault(team, []).append(self.trial[2] / self.trial[1])
-            self.trial = (0, 0.0, 0.0)
+            self.costs.setdefault(way, []).append(self.trial[2] / self.trial[1])
+            self.trial = (None, 0.0, 0.0)
 
 
-def _teams(flops: float, limit: int) -> list[int]:
-    """1, 2, 4, ... and the limit, as far as each thread has enough to do."""
+def _ways(flops: float, limit: int, streams: bool) -> list[Way]:
+    """Teams of 1, 2, 4, ... and the limit, as far as each thread has enough to do; larger ones may stream."""
     limit = min(limit, int(flops / LEAST_FLOPS))
     teams = [1]
     while teams[-1] * 2 < limit:
         teams.append(teams[-1] * 2)
-    return [*teams, limit] if limit > 1 else [1]
+    if limit > 1:
+        teams.append(limit)
+    ways = [Way(team, stream) for team in teams for stream in (False, True)]
+    return [way for way in ways if not way.stream or (streams and way.team > 1)]

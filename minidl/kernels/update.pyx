@@ -10,7 +10,7 @@ from minidl.kernels._leaf import check_floats
 
 
 def sgd(param, velocity, grad, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False,
-        first_step=False):
+        first_step=False, stream=False):
     """One update of stochastic gradient descent, in place.
 
     ::
@@ -25,6 +25,9 @@ def sgd(param, velocity, grad, lr, momentum=0.0, dampening=0.0, weight_decay=0.0
     velocity : like param, or None without momentum
     lr, momentum, dampening, weight_decay : float
     nesterov, first_step : bool
+    stream : bool
+        Write new parameters to memory, past the caches, if they begin on a cache line and the instruction set
+        level can: better if other cores have read them. The numbers are the same.
 
     Returns
     -------
@@ -62,6 +65,7 @@ def sgd(param, velocity, grad, lr, momentum=0.0, dampening=0.0, weight_decay=0.0
     h.weight_decay = weight_decay
     h.nesterov = nesterov
     h.first_step = first_step
+    h.stream = stream
     cdef int kept
     with nogil:
         kept = w.leaf.sgd(w.cols, w.data, v_data, g.data, &h)
