@@ -225,6 +225,24 @@ def test_teams_may_also_write_parameters_past_the_caches(costs, chosen):
     assert set(machine.teams[:-1]) == set(ways)
 
 
+def test_both_ways_of_a_team_are_tried_again():
+    """Cores that lay far apart may lie near each other later, and the other way round."""
+    costs = {Way(1): 0.01, Way(2): 0.008, Way(2, True): 0.006}
+    machine = Machine(costs, streams=True)
+    for expected, change in (
+        (Way(2, True), {Way(2): 0.0055}),
+        (Way(2), {Way(2, True): 0.005}),
+        (Way(2, True), {}),
+    ):
+        while machine.tuner.best != expected:
+            assert machine.now < 60.0
+            machine.run(limit=2)
+        machine.costs.update(change)
+    assert machine.teams.count(Way(1)) == TRIALS  # which has not become better
+    machine.run(limit=1)
+    assert machine.teams[-1] == Way(1)
+
+
 def test_a_run_that_did_nothing_teaches_nothing():
     measured = TeamTuner(clock=lambda: 0.0)
     measured.record(Way(2), 0.0, 1.0)

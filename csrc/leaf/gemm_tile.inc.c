@@ -91,7 +91,7 @@ INLINE void tile_step(const int halved, const int transposed, const int rows, co
             held[j] = B_AT(j);
 #pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
-            if (vectors + halved == 1) { /* the one use of the number, whose load may become a part of the FMA */
+            if (vectors + halved == 1) { /* the one use of the number: AVX-512 loads it as a part of the FMA */
                 if (halved)
                     h_accumulate(&half_acc[i], h_set(A_AT(i, p)), half_b);
                 else

@@ -34,8 +34,8 @@ INLINE vmask sgd_vector(const int momentum, const int decay, vec *w, vec *v, vec
 }
 
 /* All cores of a team have read the parameters, and a store that has to ask for a line waits, one line after the
-   other. So either the core asks ahead, so many elements, as the owner to be; or it streams: lines go to memory and
-   out of all caches, and nobody waits. */
+   other. So the core either asks for each line so many elements before it writes it; or it streams: lines go to
+   memory and out of all caches, and nobody waits. */
 #define OWN_AHEAD (1024 / MDL_SIZE)
 
 INLINE int sgd_loop(const int stream, const int momentum, const int decay, ptrdiff_t n, real *param,
@@ -93,7 +93,7 @@ static int sgd(ptrdiff_t n, void *param, void *velocity, const void *grad, const
         .nesterov = h->nesterov,
         .first_step = h->first_step,
     };
-    if (!h->stream || (size_t)param % MDL_LINE != 0)
+    if (!MDL_HAS_STREAM || !h->stream || (size_t)param % MDL_LINE != 0)
         return sgd_cases(0, n, param, velocity, grad, h, &k);
     const int bad = sgd_cases(1, n, param, velocity, grad, h, &k);
     mdl_stream_end();

@@ -8,7 +8,8 @@
      vmask          VL truth values                  vtail    "the first n lanes", 0 <= n <= VL
 
      v_load v_store v_load_tail (missing lanes are +0) v_store_tail v_set
-     v_stream: v_store past the caches, to a multiple of the vector's size; mdl_stream_end() after the last one
+     v_stream: v_store past the caches, to an address that is a multiple of the vector's size;
+               mdl_stream_end() after the last one
      v_add v_sub v_mul v_div v_sqrt                  each correctly rounded
      v_fma(a,b,c) = a*b + c   v_fnma(a,b,c) = c - a*b      one rounding
      v_accumulate(&c,a,b): c = a*b + c in the register of c

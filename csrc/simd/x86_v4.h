@@ -2,11 +2,11 @@
 #include <immintrin.h>
 
 /* An instruction, for the reason that x86_v3.h gives: without it the compiler copies the accumulators of some
-   tiles around. Only where there is such an instruction: a test emulates this level. */
+   tiles around. Both only where there are such instructions: a test emulates this level. */
 #ifdef __AVX512F__
 #define MDL_HAS_ACCUMULATE
-#endif
 #define MDL_HAS_STREAM 1
+#endif
 
 #if MDL_DOUBLE
 #define VL 8
@@ -17,7 +17,9 @@ typedef __mmask8 vtail;
 
 INLINE vec v_load(const real *p) { return _mm512_loadu_pd(p); }
 INLINE void v_store(real *p, vec v) { _mm512_storeu_pd(p, v); }
+#ifdef MDL_HAS_STREAM
 INLINE void v_stream(real *p, vec v) { _mm512_stream_pd(p, v); }
+#endif
 INLINE vtail v_tail(ptrdiff_t n) { return (vtail)((1u << n) - 1u); }
 INLINE vec v_load_tail(const real *p, vtail t) { return _mm512_maskz_loadu_pd(t, p); }
 INLINE void v_store_tail(real *p, vec v, vtail t) { _mm512_mask_storeu_pd(p, t, v); }
@@ -96,7 +98,9 @@ typedef __mmask16 vtail;
 
 INLINE vec v_load(const real *p) { return _mm512_loadu_ps(p); }
 INLINE void v_store(real *p, vec v) { _mm512_storeu_ps(p, v); }
+#ifdef MDL_HAS_STREAM
 INLINE void v_stream(real *p, vec v) { _mm512_stream_ps(p, v); }
+#endif
 INLINE vtail v_tail(ptrdiff_t n) { return (vtail)((1u << n) - 1u); }
 INLINE vec v_load_tail(const real *p, vtail t) { return _mm512_maskz_loadu_ps(t, p); }
 INLINE void v_store_tail(real *p, vec v, vtail t) { _mm512_mask_storeu_ps(p, t, v); }

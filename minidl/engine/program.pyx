@@ -33,7 +33,7 @@ from minidl.kernels._leaf import loss_names
 
 cnp.import_array()
 
-# Bytes of the parameters from which teams also try to write them past the caches: small ones are back sooner.
+# Bytes of parameters from which teams also try to write them past the caches: fewer had better stay there.
 cdef ptrdiff_t STREAM_BYTES = 256 * 1024
 
 # Why a run ended: the values of C_FINISHED ... in plan.pxd.
@@ -395,7 +395,12 @@ cdef class BoundProgram:
         cdef Plan *plan = &self.plan
         if self.running:
             raise RuntimeError("this program is already running in another thread")
-        cdef int team = self.threads_for(min(n_rows, plan.batch), n_threads)
+        cdef int team
+        cdef double flops = self.flops_per_row * min(n_rows, plan.batch)
+        if n_threads is None:
+            team, plan.sgd.stream = self._tuner(flops).choose(flops, streams=self.streams)[0]
+        else:
+            team, plan.sgd.stream = threads.explicit_team(n_threads), False
         cdef Step step
         step.fused = False
         step.first_row = 0

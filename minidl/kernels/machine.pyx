@@ -224,8 +224,8 @@ def handover_bandwidth(n_bytes=2**16, n_threads=2, seconds=0.05):
     A core can write a cache line only while no other core has a copy. In a training step every core reads
     weights and activations that another one wrote, and the next step writes them again: each line goes there
     and is asked back. How long that takes depends on where the cores lie: side by side at one cache, or far
-    apart on a chip. In a virtual machine they may change places while a program runs. What the threads wait
-    for each other, between update and reading, is counted, too.
+    apart on a chip. In a virtual machine they may change places while a program runs. Waiting for each other,
+    between update and reading, counts, too.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ cdef double _array_rate(Kind kind, n_bytes, n_threads, seconds) except -1.0:
     job.n = (options.count("n_bytes", n_bytes, 1) + 7) // 8
     cdef int team = threads.explicit_team(n_threads)
     # ones, not empty: memory that was never touched is not there yet
-    cdef Matrix x = matrix(np.ones(job.n * (team if kind == HANDOVER else 1)))
+    cdef Matrix x = matrix(np.ones(job.n * (team if kind == HANDOVER else 1)), True)
     cdef Matrix out = matrix(np.ones(job.n), True)
     cdef Matrix y = matrix(np.ones(job.n)) if kind == TRIAD else x
     job.x = x.data

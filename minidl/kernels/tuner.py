@@ -21,8 +21,8 @@ from typing import NamedTuple
 from minidl.kernels import threads
 
 TRIAL_SECONDS = 0.003  # of one trial
-TRIALS = 2  # of each team; the faster counts
-HOLD_SECONDS = 1.0  # before the teams are tried again, at first
+TRIALS = 2  # of each way; the faster counts
+HOLD_SECONDS = 1.0  # before the ways are tried again, at first
 LONGEST_HOLD = 8.0  # ... and after larger teams have lost again and again
 WORTH = 0.97  # a larger team must be at least so much faster
 SLOWER = 1.3  # a team that has become so much slower is put to the test at once, beside the smaller ones
@@ -32,7 +32,7 @@ LEAST_FLOPS = 1e6  # of each thread: below, waking it costs more than it can do
 class Way(NamedTuple):
     """How to do the work: with so many threads, and new parameters through the caches or past them.
 
-    Ways are ordered: smaller teams first; of two equal ones that which leaves parameters in the caches.
+    Ways are ordered: smaller teams first; of two equal teams, the one that leaves parameters in the caches.
     """
 
     team: int
@@ -40,7 +40,7 @@ class Way(NamedTuple):
 
 
 class TeamTuner:
-    """Chooses the size of the team for one piece of work.
+    """Chooses how to do one piece of work that is repeated: the size of the team, and how it writes.
 
     Examples
     --------
@@ -87,7 +87,7 @@ class TeamTuner:
             return self.best, HOLD_SECONDS
         if self.best is not None:  # time to try again, but smaller teams only if this one has become slow
             self.remembered = (self.best, min(self.costs.get(self.best, [float("inf")])))
-            self.costs = {way: costs for way, costs in self.costs.items() if way < self.best}
+            self.costs = {way: costs for way, costs in self.costs.items() if way.team < self.best.team}
             self.best = None
         former, cost = self.remembered
         if len(self.costs.get(former, ())) >= TRIALS and min(self.costs[former]) > SLOWER * cost:

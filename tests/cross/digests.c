@@ -207,7 +207,7 @@ static void updates(void)
     enum { N = 301 };
     begin();
     for (int i = 0; i < 32; i++) {
-        const mdl_sgd h = {0.1, i & 1 ? 0.9 : 0.0, i & 2 ? 0.25 : 0.0, i & 4 ? 0.01 : 0.0, i >> 3 & 1, i >> 4 & 1};
+        const mdl_sgd h = {0.1, i & 1 ? 0.9 : 0.0, i & 2 ? 0.25 : 0.0, i & 4 ? 0.01 : 0.0, i >> 3 & 1, i >> 4 & 1, 0};
         real *w = ordinary(N), *v = ordinary(N), *g = extreme(N);
         add_bytes((uint64_t)leaf->sgd(N, w, i & 1 ? v : NULL, g, &h), 1);
         add_reals(w, N);
