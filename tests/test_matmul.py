@@ -154,7 +154,8 @@ def test_few_columns_against_numpy_and_with_the_bits_of_many(level, dtype):
     """A result of a few columns takes other paths than one of many, whatever the strides of b."""
     rng = np.random.default_rng(13)
     with kernels.use_isa(level):
-        for m, k in [(16, 16), (17, 16), (31, 300), (33, 257), (64, 17), (100, 1000), (257, 255), (15, 600)]:
+        shapes = [(16, 16), (17, 16), (31, 300), (33, 257), (64, 17), (100, 1000), (257, 255), (15, 600)]
+        for m, k in [*shapes, (29, 1024)]:  # the last: all rows want the same places of L1
             a, b, bias = (uniform(rng, shape, dtype) for shape in ((m, k), (k, 40), 40))
             wide = kernels.matmul(a, b, bias=bias, activation="tanh", n_threads=1)
             plain = kernels.matmul(a, b, n_threads=1)

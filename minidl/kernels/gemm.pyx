@@ -42,6 +42,7 @@ cdef ptrdiff_t L1_BYTES = 32 * 1024
 cdef ptrdiff_t L2_BYTES = 1024 * 1024
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
 cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
+cdef ptrdiff_t COLLIDING_ROWS = 6   # of a tile whose lines of a compete for the same places of L1
 cdef ptrdiff_t FETCH_BYTES = 256 * 1024   # of a or b, from which both are fetched ahead of their use
 cdef ptrdiff_t FETCH_ROWS = 4       # of c, below which tiles wait for their loads anyway
 cdef ptrdiff_t MOST_LINES = 16      # that a tile fetches at a time: about one with each step of k
@@ -177,10 +178,17 @@ cdef inline bint copy_pays(const Product *p, bint one_block, bint b_aligned) noe
 
 
 cdef inline void cut_rows(const Product *p, ptrdiff_t m, Heights *heights) noexcept nogil:
-    """Cut a block of m rows into tiles of equal height, one row more or less, for both widths of panels."""
+    """Cut a block of m rows into tiles of equal height, one row more or less, for both widths of panels.
+
+    Where rows of a are a multiple of 4 KB apart, all their lines want the same 8 places of the L1 cache: a
+    tile of twelve such rows would fetch each line again with every step of k.
+    """
     cdef ptrdiff_t narrow, tallest
+    cdef bint collide = not p.pack_a and not p.transposed and p.a_row * p.leaf.item_size % PAGE == 0
     for narrow in range(2):
         tallest = p.leaf.max_rows[p.width - narrow]
+        if collide:
+            tallest = min(tallest, COLLIDING_ROWS)
         heights[narrow].count = ceil_div(m, max(1, tallest))
         heights[narrow].rows = ceil_div(m, max(1, heights[narrow].count))
         heights[narrow].tall = m - (heights[narrow].rows - 1) * heights[narrow].count
