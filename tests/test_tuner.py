@@ -307,6 +307,7 @@ def test_parameters_past_the_caches_are_the_same_bits(sizes, batch, dtype, monke
         net = MLP(sizes, "tanh", seed=0, dtype=dtype)
         net.fit(X, y, batch_size=batch, epochs=3, verbose=0)
         assert net.program.n_threads == way.team
+        assert (net.params["0.weight"] != MLP(sizes, "tanh", seed=0, dtype=dtype).params["0.weight"]).all()
         weights.add(net.params.flat.tobytes())
     assert len(weights) == 1
 

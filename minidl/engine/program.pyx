@@ -28,7 +28,7 @@ import numpy as np
 from minidl.engine.ops import TILES
 from minidl.engine.params import aligned_zeros
 from minidl.kernels import threads
-from minidl.kernels.tuner import TeamTuner
+from minidl.kernels.tuner import TeamTuner, Way
 from minidl.kernels._leaf import loss_names
 
 cnp.import_array()
@@ -220,10 +220,13 @@ cdef class BoundProgram:
 
     def threads_for(self, rows, n_threads=None):
         """The team that the next run with steps of so many rows would use."""
+        return self._way(self.flops_per_row * rows, n_threads)[0].team
+
+    def _way(self, flops, n_threads):
+        """How to run steps of so many operations, and for how many seconds at most."""
         if n_threads is not None:
-            return threads.explicit_team(n_threads)
-        flops = self.flops_per_row * rows
-        return self._tuner(flops).choose(flops, streams=self.streams)[0].team
+            return Way(threads.explicit_team(n_threads)), math.inf
+        return self._tuner(flops).choose(flops, streams=self.streams)
 
     def _tuner(self, flops):
         """The tuner of steps with about so many operations: within a factor of two."""
@@ -276,13 +279,9 @@ cdef class BoundProgram:
         cdef Py_ssize_t n_steps
         cdef double flops = self.flops_per_row * min(n_rows, plan.batch)
         cdef int team
-        if n_threads is None:
-            tuner = self._tuner(flops)
-            way, patience = tuner.choose(flops, streams=self.streams)
-            team, plan.sgd.stream = way
-            seconds = min(seconds, patience)
-        else:
-            team, plan.sgd.stream = threads.explicit_team(n_threads), False
+        way, patience = self._way(flops, n_threads)
+        team, plan.sgd.stream = way
+        seconds = min(seconds, patience)
         plan.n_rows = n_rows
         plan.start = start
         plan.stop = stop
@@ -325,7 +324,7 @@ cdef class BoundProgram:
         finally:
             self.running = False
         if n_threads is None:
-            tuner.record(way, flops * (plan.steps_done - start), mdl_seconds() - now)
+            self._tuner(flops).record(way, flops * (plan.steps_done - start), mdl_seconds() - now)
         if self.pending is not None:
             error, self.pending = self.pending, None
             raise error
@@ -397,10 +396,7 @@ cdef class BoundProgram:
             raise RuntimeError("this program is already running in another thread")
         cdef int team
         cdef double flops = self.flops_per_row * min(n_rows, plan.batch)
-        if n_threads is None:
-            team, plan.sgd.stream = self._tuner(flops).choose(flops, streams=self.streams)[0]
-        else:
-            team, plan.sgd.stream = threads.explicit_team(n_threads), False
+        team, plan.sgd.stream = self._way(flops, n_threads)[0]
         cdef Step step
         step.fused = False
         step.first_row = 0

@@ -33,6 +33,18 @@ class Way(NamedTuple):
     """How to do the work: with so many threads, and new parameters through the caches or past them.
 
     Ways are ordered: smaller teams first; of two equal teams, the one that leaves parameters in the caches.
+
+    Attributes
+    ----------
+    team : int
+        Number of threads.
+    stream : bool
+        Write new parameters past the caches.
+
+    Examples
+    --------
+    >>> sorted([Way(4), Way(2, stream=True), Way(2)])[1]
+    Way(team=2, stream=True)
     """
 
     team: int
