@@ -248,7 +248,9 @@ class Sequential:
         epochs, batch_size : int
             The last batch of an epoch has the rows that are left.
         shuffle : bool
-            Draw a new order of the rows for each epoch from (seed, number of the epoch).
+            Draw a new order of the rows for each epoch from (seed, number of the epoch). Without it, batches
+            are read where they lie, not gathered by index, unless wide rows lie an even number of cache lines
+            apart.
         validation_data : tuple (X, y) or (X, y, sample_weight), optional
         validation_split : float
             Or hold out this share of the rows, chosen by the seed.

@@ -11,7 +11,7 @@ from minidl import losses, optim
 from minidl.callbacks import CallbackList, Run
 from minidl.data import as_features, as_sample_weight, check_same_length, split_validation
 from minidl.engine.builder import Program
-from minidl.engine.params import ParamStore
+from minidl.engine.params import ParamStore, lies_well
 from minidl.engine.program import BAD_GRADIENT, BAD_LOSS, BAD_UPDATE
 from minidl.errors import DataError, DivergenceError, OptionError
 from minidl.history import History
@@ -257,9 +257,10 @@ def _epoch(net, data: Data, epoch: int, batch_size: int, shuffle, progress, n_th
     state = net.training
     n_rows = len(data)
     n_steps = -(-n_rows // batch_size)
+    order = None  # rows in order are read where they lie
     if shuffle:
         order = Stream(net.seed, "shuffle", state.epochs).permutation(n_rows)
-    else:
+    elif not lies_well(data.x):
         order = np.arange(n_rows, dtype=np.int64)
     rates = state.optimizer.learning_rates(state.steps, n_steps)
     totals = Totals(np.zeros((3, n_steps)))
@@ -269,7 +270,7 @@ def _epoch(net, data: Data, epoch: int, batch_size: int, shuffle, progress, n_th
         data.kind,
         data.weight is not None,
         state.velocity is not None,
-        gather=True,
+        gather=order is not None,
         lr_factors=state.lr_factors,
     )
     started = time.perf_counter()

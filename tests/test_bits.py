@@ -10,6 +10,7 @@ from helpers import DTYPES, FUSED_LEVELS, needs_fused
 
 import minidl
 from minidl import MLP, SGD, kernels, schedules
+from minidl.init.streams import Stream
 
 
 def same(a, b):
@@ -76,16 +77,24 @@ def test_training_goes_on_from_a_file(dtype, tmp_path):
     assert loaded.training.velocity.flat.tobytes() == whole.training.velocity.flat.tobytes()
 
 
-def test_rows_in_place_or_gathered_give_the_same_step():
-    """`train_step` reads the batch where it lies, `fit` gathers it."""
-    X, y = data("float32")
-    optimizer = SGD(lr=0.05, momentum=0.9)
-    by_fit, by_step = network("float32"), network("float32")
-    by_fit.fit(X, y, optimizer=optimizer, batch_size=BATCH, shuffle=False, verbose=0)
-    by_step.build(X.shape[1])
-    for start in range(0, ROWS, BATCH):
-        by_step.train_step(X[start : start + BATCH], y[start : start + BATCH], optimizer=optimizer)
-    assert same(by_fit, by_step)
+@pytest.mark.parametrize("columns", [3, 11, 784, 1024])
+def test_rows_in_place_or_gathered_give_the_same_steps(columns):
+    """`train_step` reads a batch where it lies, and so does `fit` if rows are in order and lie well."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(70, columns)).astype(np.float32), rng.integers(0, 4, size=70)
+    order = Stream(0, "shuffle", 0).permutation(len(X))
+    nets = [MLP([columns, 8, 4], seed=0) for _ in range(3)]
+    options = {"optimizer": SGD(lr=0.05, momentum=0.9), "batch_size": 32, "verbose": 0}
+    nets[0].fit(X, y, shuffle=True, **options)
+    X, y = X[order], y[order]
+    nets[1].fit(X, y, shuffle=False, **options)
+    for start in range(0, len(X), 32):
+        nets[2].train_step(X[start : start + 32], y[start : start + 32], optimizer=options["optimizer"])
+    assert same(nets[0], nets[1])
+    assert same(nets[0], nets[2])
+    assert nets[0].history["loss"] == nets[1].history["loss"]
+    gathers = ["GATHER" in str(net.program) for net in nets]
+    assert gathers == [True, columns == 1024, False]
 
 
 def test_weights_do_not_depend_on_dtype_or_on_other_layers():

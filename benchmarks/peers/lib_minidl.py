@@ -53,7 +53,7 @@ class Fit(StepByStep):
     """One call of net.fit over all steps of a sample."""
 
     title = "minidl"
-    settings = "one fit call per sample, rows in order, gathered by index"
+    settings = "one fit call per sample, rows in order"
 
     def _fit(self, model, x, y, epochs: int = 1) -> float:
         history = model.fit(
