@@ -27,8 +27,13 @@ from minidl.kernels._leaf cimport (
 )
 from minidl.kernels.packing cimport packs
 
+cdef extern from "cpu.h" nogil:
+    bint mdl_halves_vectors()
+
 cdef extern from "scratch.h" nogil:
     const size_t MDL_HUGE_PAGE
+
+cdef bint HALVES = mdl_halves_vectors()  # vectors of a whole cache line may as well cross the ends of lines
 
 cdef ptrdiff_t BLOCK_BYTES = 128 * 1024  # of a block of a, one of many: a quarter of L2 or less
 cdef ptrdiff_t ONLY_BLOCK_BYTES = 256 * 1024  # of a block that is all of a: no other panels must wait in L2
@@ -38,6 +43,7 @@ cdef ptrdiff_t PACK_ROWS_L2 = 64    # ... if b stays in L2, unless copies keep c
 cdef ptrdiff_t PACK_ROWS_L1 = 192   # ... if b is at most twice as large as L1
 cdef ptrdiff_t PAGE_ROWS = 64       # ... if each row of b has another page
 cdef ptrdiff_t WIDE_ROWS = 128      # ... if a copied panel would not stay in L1
+cdef ptrdiff_t FAR_ROWS = 192       # ... and the only reason is that each row of b has another page
 cdef ptrdiff_t L1_BYTES = 32 * 1024
 cdef ptrdiff_t L2_BYTES = 1024 * 1024
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
@@ -163,6 +169,10 @@ cdef inline bint copy_pays(const Product *p, bint one_block, bint b_aligned) noe
     cdef ptrdiff_t depth = min(p.k, MDL_K_BLOCK), width = p.width * p.leaf.lanes * size
     cdef bint askew = not b_aligned or step % 64 != 0, apart = step >= PAGE
     cdef bint crowd = crowded(depth, step, width)
+    if HALVES and p.leaf.lanes * size == 64:
+        askew = False
+        if depth * width > L1_BYTES:
+            return apart and p.m >= FAR_ROWS
     if not one_block:
         return True
     if depth * width > L1_BYTES:  # tiles draw the panel from L2, copied or not
