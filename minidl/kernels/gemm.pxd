@@ -25,6 +25,7 @@ ctypedef struct Product:
     ptrdiff_t a_row, a_col, b_row, b_col
     bint swapped            # c^T = b^T a^T is computed, in panels that are transposed into c
     bint narrow             # few columns: a is transposed in registers, lanes run over rows
+    bint one_panel          # all of c is one panel of one block: no loops
     bint one_row            # b is streamed past the sums of a single row
     bint transposed         # the tile reads a along its columns
     bint pack_a, pack_b

@@ -132,6 +132,8 @@ cdef void plan_product(Product *p, const mdl_leaves *leaf, ptrdiff_t m, ptrdiff_
     p.narrow = (0 < n <= min(MDL_MAX_NARROW, lanes // 2) and m >= lanes and k >= lanes and a_col == 1
                 and not p.swapped)
     p.one_row = m == 1 and b_col == 1 and k * n * size >= STREAM_BYTES and not p.swapped
+    p.one_panel = (p.panels == 1 and blocks == 1 and k <= MDL_K_BLOCK
+                   and not (p.swapped or p.pack_a or p.narrow or p.one_row))
     # Panels that are copied for one block only share one place, which then stays in L1.
     p.group = p.panels
     if p.pack_b:
@@ -274,19 +276,38 @@ cdef void gemm(const Product *p, const char *a, const char *b, const char *init,
     if p.swapped:
         gemm_swapped(p, a, b, init, c, ldc, epilogue, scratch)
         return
+    if not (p.narrow or p.one_row or p.one_panel):
+        gemm_blocks(p, a, b, init, c, ldc, epilogue, scratch)
+        return
     cdef const char *start = init
+    if init == NULL:
+        start = zeros
     if p.narrow:
-        if init == NULL:
-            start = zeros
         p.leaf.narrow(p.m, p.n, p.k, a, p.a_row, b, p.b_row, p.b_col, start, c, ldc)
-        if epilogue != NULL:
-            finish(epilogue, p.m, p.n, p.leaf.item_size, 0, 0, c, ldc)
-        return
-    if p.one_row:
+    elif p.one_row:
         gemm_row(p, a, b, init, c, scratch)
-        if epilogue != NULL:
-            finish(epilogue, 1, p.n, p.leaf.item_size, 0, 0, c, ldc)
-        return
+    else:
+        gemm_panel(p, a, b, start, c, ldc, scratch)
+    if epilogue != NULL:
+        finish(epilogue, p.m, p.n, p.leaf.item_size, 0, 0, c, ldc)
+
+
+cdef void gemm_panel(const Product *p, const char *a, const char *b, const char *init, char *c,
+                     ptrdiff_t ldc, char *scratch) noexcept nogil:
+    """c = init + a b where c is one panel of one block: a small product, which would notice the loops."""
+    cdef ptrdiff_t ldb = p.b_row
+    if p.pack_b:
+        ldb = p.width * p.leaf.lanes
+        p.leaf.pack(p.k, p.n, b, p.b_row, p.b_col, scratch, ldb)
+        b = scratch
+    tiles(p, p.heights, p.n, p.width, p.k, a, p.a_col if p.transposed else p.a_row, b, ldb, init, 0, c, ldc,
+          NULL)
+
+
+cdef void gemm_blocks(const Product *p, const char *a, const char *b, const char *init, char *c,
+                      ptrdiff_t ldc, const Epilogue *epilogue, char *scratch) noexcept nogil:
+    """c = epilogue(init + a b) by blocks of k, groups of panels, blocks of rows, panels."""
+    cdef const char *start = init
     cdef const mdl_leaves *leaf = p.leaf
     cdef ptrdiff_t size = leaf.item_size, lanes = leaf.lanes
     cdef char *panels = panels_of(scratch)
