@@ -7,7 +7,7 @@
      vec            VL reals                         vint     VL such integers
      vmask          VL truth values                  vtail    "the first n lanes", 0 <= n <= VL
 
-     v_load v_store v_load_tail (missing lanes are +0) v_store_tail v_set
+     v_load v_store v_set v_load_tail (missing lanes are +0) v_store_tail (fewer than VL lanes)
      v_stream: v_store past the caches, to an address that is a multiple of the vector's size;
                mdl_stream_end() after the last one
      v_add v_sub v_mul v_div v_sqrt                  each correctly rounded
