@@ -1,4 +1,4 @@
-"""What the tests of initializers share: drawing weights, networks of equal layers, laws."""
+"""What the tests of initializers share: specs, drawing weights, networks of equal layers, laws."""
 
 import math
 
@@ -8,6 +8,26 @@ from scipy import stats
 from minidl import activations, init
 from minidl.init import LayerSpec
 from minidl.kernels import random
+
+FAN_IN, FAN_OUT = 800, 200  # far apart: confusing the two is a factor of 4
+
+
+def ids(cases):
+    """Names of test cases: the initializer of each."""
+    return [repr(case[0] if isinstance(case, tuple) else case) for case in cases]
+
+
+def spec(path="0", shape=(FAN_IN, FAN_OUT), **more):
+    """Return what an initializer is told of a layer."""
+    return init.LayerSpec(path, shape, **more)
+
+
+def filled(initializer, spec, seed=0, dtype=np.float64):
+    """Return the weight and the bias of a layer by its spec."""
+    weight = np.full(spec.shape, 7.0, dtype)
+    bias = np.full(spec.n_outputs, 7.0, dtype)
+    initializer.init_layer(spec, seed, weight, bias)
+    return weight, bias
 
 
 def draw(x, shape, seed=0, dtype="float64", **more):
