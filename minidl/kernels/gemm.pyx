@@ -49,6 +49,8 @@ cdef ptrdiff_t L2_BYTES = 1024 * 1024
 cdef ptrdiff_t PACK_PANELS = 8      # panels of c from which a copy of a block of a pays, if a lies badly
 cdef ptrdiff_t PAGE = 4096          # bytes between rows from which each has another page
 cdef ptrdiff_t COLLIDING_ROWS = 6   # of a tile whose lines of a compete for the same places of L1
+cdef ptrdiff_t SHORT_SUM = 24       # steps of k up to which storing is a good part of the work of a tile
+cdef ptrdiff_t SHORT_TILE = 16      # vectors of such a tile at most, where stores hold up multiply-adds
 cdef ptrdiff_t FETCH_BYTES = 256 * 1024   # of a or b, from which both are fetched ahead of their use
 cdef ptrdiff_t FETCH_ROWS = 4       # of c, below which tiles wait for their loads anyway
 cdef ptrdiff_t MOST_LINES = 16      # that a tile fetches at a time: about one with each step of k
@@ -193,14 +195,19 @@ cdef inline void cut_rows(const Product *p, ptrdiff_t m, Heights *heights) noexc
     """Cut a block of m rows into tiles of equal height, one row more or less, for both widths of panels.
 
     Where rows of a are a multiple of 4 KB apart, all their lines want the same 8 places of the L1 cache: a
-    tile of twelve such rows would fetch each line again with every step of k.
+    tile of twelve such rows would fetch each line again with every step of k. Where sums are short, and a core
+    takes vectors by halves, the stores of a small tile get done beside the next one.
     """
-    cdef ptrdiff_t narrow, tallest
+    cdef ptrdiff_t narrow, tallest, width
+    cdef bint stores = HALVES and p.leaf.lanes * p.leaf.item_size == 64 and p.k <= SHORT_SUM
     cdef bint collide = not p.pack_a and not p.transposed and p.a_row * p.leaf.item_size % PAGE == 0
     for narrow in range(2):
-        tallest = p.leaf.max_rows[p.width - narrow]
+        width = p.width - narrow
+        tallest = p.leaf.max_rows[width]
         if collide:
             tallest = min(tallest, COLLIDING_ROWS)
+        if stores and 0 < width <= 4:
+            tallest = min(tallest, SHORT_TILE // width)
         heights[narrow].count = ceil_div(m, max(1, tallest))
         heights[narrow].rows = ceil_div(m, max(1, heights[narrow].count))
         heights[narrow].tall = m - (heights[narrow].rows - 1) * heights[narrow].count
