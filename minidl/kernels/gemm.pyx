@@ -195,7 +195,7 @@ cdef inline void cut_rows(const Product *p, ptrdiff_t m, Heights *heights) noexc
     """Cut a block of m rows into tiles of equal height, one row more or less, for both widths of panels.
 
     Where rows of a are a multiple of 4 KB apart, all their lines want the same 8 places of the L1 cache: a
-    tile of twelve such rows would fetch each line again with every step of k. Where sums are short, and a core
+    tile of twelve such rows would fetch each line again with every step of k. Where sums are short and a core
     takes vectors by halves, the stores of a small tile get done beside the next one.
     """
     cdef ptrdiff_t narrow, tallest, width
